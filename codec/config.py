@@ -1,0 +1,206 @@
+"""Configuration: frozen dataclasses and plain yaml, each made from the other.
+
+An unknown key or a value of the wrong type is an error that names the file and the key. A field whose type is a
+union of dataclasses is told apart by the key ``kind``, which every member of such a union has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import yaml
+
+from codec.errors import CodecError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectralConfig:
+    """The learned transform codec: causal MDCT, ConvNeXt blocks at frame rate, linear path.
+
+    ``width`` channels, ``blocks`` a side, ``expansion`` of the pointwise layers, ``kernel`` frames of the depthwise
+    convolution. ``overlap`` is how many samples neighbouring MDCT frames share, at most one hop: the latency is a
+    hop plus the overlap. ``compression`` is the power that compresses the MDCT bins at the input.
+    """
+
+    kind: Literal["spectral"] = "spectral"
+    width: int = 384
+    blocks: int = 8
+    expansion: int = 3
+    kernel: int = 7
+    overlap: int = 320
+    compression: float = 0.4
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "width", "blocks", "expansion", "kernel", "overlap")
+        if not 0.0 < self.compression <= 1.0:
+            raise CodecError(f"compression must lie in (0, 1], not {self.compression}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SeanetConfig:
+    """The SoundStream and EnCodec shape: strided convolutions with residual units between them.
+
+    ``strides`` are the encoder's, first layer first; their product is the hop. ``filters`` double at each stride.
+    ``dilations`` has one entry for each residual unit of a stage; ``compress`` divides the channels inside a unit.
+    """
+
+    kind: Literal["seanet"] = "seanet"
+    filters: int = 32
+    strides: tuple[int, ...] = (2, 4, 5, 8)
+    dilations: tuple[int, ...] = (1,)
+    kernel: int = 7
+    residual_kernel: int = 3
+    last_kernel: int = 7
+    compress: int = 2
+    lstm_layers: int = 2
+    true_skip: bool = False
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "filters", "kernel", "residual_kernel", "last_kernel", "compress")
+        if not self.strides or not self.dilations or min(self.strides) < 1 or min(self.dilations) < 1:
+            raise CodecError("strides and dilations must be non-empty lists of positive numbers")
+        if self.lstm_layers < 0:
+            raise CodecError("lstm_layers must not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class BottleneckConfig:
+    """The quantizer between encoder and decoder: ``num_codebooks`` of ``codebook_size`` words each."""
+
+    kind: Literal["residual"] = "residual"
+    num_codebooks: int = 20
+    codebook_size: int = 1024
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "num_codebooks")
+        if self.codebook_size < 2 or self.codebook_size & (self.codebook_size - 1):
+            raise CodecError(f"codebook_size must be a power of two from 2 on, not {self.codebook_size}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig:
+    """One codec: audio at ``sample_rate`` becomes one latent of ``dim`` numbers every ``hop`` samples."""
+
+    name: str
+    sample_rate: int = 16_000
+    hop: int = 320
+    dim: int = 128
+    network: SpectralConfig | SeanetConfig = SpectralConfig()
+    bottleneck: BottleneckConfig = BottleneckConfig()
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "sample_rate", "hop", "dim")
+        if not self.name or len(self.name.encode()) > 32 or any(c in "/\\\0" for c in self.name):
+            raise CodecError(f"the model name {self.name!r} must be 1 to 32 bytes of UTF-8 without slashes")
+
+
+def _require_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value < 1:
+            raise CodecError(f"{name} must be positive, not {value}")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a yaml file whose top level is a mapping.
+
+    Raises:
+        CodecError: the file is missing, is no yaml or holds no mapping.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CodecError(f"cannot read the configuration {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise CodecError(f"{path} is no valid yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise CodecError(f"{path} must hold a mapping of names to values at its top level")
+    return data
+
+
+def from_mapping(cls: type[T], data: Any, where: str) -> T:
+    """Build the frozen dataclass ``cls`` from plain data, checking every key and type.
+
+    Args:
+        cls: a dataclass type.
+        data: what yaml gave: a mapping of field names to plain values.
+        where: the file, and the key inside it, for messages.
+
+    Raises:
+        CodecError: an unknown or missing key, or a value of the wrong type; the message names it.
+    """
+    if not isinstance(data, Mapping):
+        raise CodecError(f"{where} must be a mapping, not {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cast(Any, cls))}
+    for key in data:
+        if key not in fields:
+            raise CodecError(f"{where}: unknown key {key!r}, known are {', '.join(fields)}")
+    for name, field in fields.items():
+        no_default = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if no_default and name not in data:
+            raise CodecError(f"{where}: the key {name!r} is missing")
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in data.items()}
+    try:
+        return cls(**values)
+    except CodecError as error:
+        raise CodecError(f"{where}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _convert_union(arguments, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise CodecError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise CodecError(f"{where} must be a list, not {value!r}")
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, where) for item in value)
+        if len(value) != len(arguments):
+            raise CodecError(f"{where} must be a list of {len(arguments)} values, not {value!r}")
+        return tuple(_convert(kind, item, where) for kind, item in zip(arguments, value, strict=True))
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(cast(Any, hint), value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise CodecError(f"{where} must be of type {hint.__name__}, not {value!r}")
+    return value
+
+
+def _convert_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in members:
+        return None
+    members = tuple(member for member in members if member is not type(None))
+    if len(members) == 1:
+        return _convert(members[0], value, where)
+    if not isinstance(value, Mapping):
+        raise CodecError(f"{where} must be a mapping with the key 'kind', not {value!r}")
+    by_kind = {typing.get_args(typing.get_type_hints(member)["kind"])[0]: member for member in members}
+    kind = value.get("kind", next(iter(by_kind)))
+    if kind not in by_kind:
+        raise CodecError(f"{where}: unknown kind {kind!r}, known are {', '.join(by_kind)}")
+    return from_mapping(by_kind[kind], value, where)
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The plain data (mappings, lists, numbers, strings) of a dataclass, ready for yaml."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return cast(dict[str, Any], plain(dataclasses.asdict(config)))
