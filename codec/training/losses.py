@@ -1,0 +1,142 @@
+"""Reconstruction losses of the codec: waveform, multi-scale log mel and compressed complex spectra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from codec.errors import UsageError
+
+# Magnitudes are in units of the rms of the white noise that would cause them: 1e-5 is the rounding noise of 16 bits.
+MAGNITUDE_FLOOR = 1e-5
+# Where the power law turns linear: below it a bin is inaudible, and its gradient must not outweigh that of speech.
+COMPRESSION_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights and resolutions of the reconstruction losses.
+
+    mel_windows: STFT windows in samples, each with a hop of a quarter and `mel_bins` HTK mel bands at the same index.
+    complex_windows: the windows, out of `mel_windows`, that serve the complex loss as well.
+    complex_power: exponent that compresses the magnitudes of the complex loss, 1 for none.
+    """
+
+    waveform_weight: float = 0.1
+    mel_weight: float = 1.0
+    complex_weight: float = 3.0
+    mel_windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
+    mel_bins: tuple[int, ...] = (80, 64, 40, 20, 10)
+    complex_windows: tuple[int, ...] = (1024, 512, 256)
+    complex_power: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Raise UsageError where the values do not fit together."""
+        if min(self.waveform_weight, self.mel_weight, self.complex_weight) < 0:
+            raise UsageError("the weights of the losses must not be negative")
+        if not self.mel_windows or len(self.mel_windows) != len(self.mel_bins):
+            raise UsageError("mel_windows and mel_bins of the losses need one entry each per resolution")
+        if min(self.mel_windows) < 4 or any(window % 4 for window in self.mel_windows):
+            raise UsageError("every entry of mel_windows must be a positive multiple of 4")
+        if not self.complex_windows or not set(self.complex_windows) <= set(self.mel_windows):
+            raise UsageError("complex_windows of the losses must be some of mel_windows")
+        if not 0 < self.complex_power <= 1:
+            raise UsageError("complex_power of the losses must be above 0 and at most 1")
+
+
+class ReconstructionLoss(nn.Module):
+    """How far a decoded signal is from the original, as three scalars that are each a mean over all they compare.
+
+    "waveform": L1 of the samples.
+    "mel": L1 of natural log mel magnitudes, mean over the windows (the multi-scale spectral loss of SoundStream,
+    Zeghidour et al. 2021, eq. 5-6, without its linear part, which the complex loss covers).
+    "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows (compressed as by Braun and
+    Tashev 2021, eq. 4, so that quiet parts count, and with the phase).
+
+    Always computed in float32, under autocast too. Gradients are finite everywhere, digital silence included.
+    """
+
+    def __init__(self, config: LossConfig, sample_rate: int) -> None:
+        """Build windows and mel filters for audio of `sample_rate` Hz; UsageError where a mel band would be empty."""
+        super().__init__()
+        self.config = config
+        for window, bins in zip(config.mel_windows, config.mel_bins, strict=True):
+            hann = torch.hann_window(window)
+            # Scaled to unit energy, so that a spectrum's level does not depend on the window's length.
+            self.register_buffer(f"window_{window}", hann / hann.square().sum().sqrt(), persistent=False)
+            self.register_buffer(f"mel_{window}", mel_filters(window, bins, sample_rate), persistent=False)
+
+    def weights(self) -> dict[str, float]:
+        """The configured weight of each entry that `forward` returns."""
+        config = self.config
+        return {
+            "waveform": config.waveform_weight,
+            "mel": config.mel_weight,
+            "complex": config.complex_weight,
+        }
+
+    def forward(self, target: Tensor, estimate: Tensor) -> dict[str, Tensor]:
+        """Compare `estimate` [B, T] with `target` [B, T] at any T > 0: unweighted scalars by name.
+
+        Gradients flow to `estimate` only. Raises ValueError where the shapes differ or hold nothing.
+        """
+        if target.shape != estimate.shape or target.dim() != 2 or not target.numel():
+            raise ValueError(f"expected two equal shapes [B, T], got {target.shape} and {estimate.shape}")
+        with torch.autocast(target.device.type, enabled=False):
+            target, estimate = target.detach().float(), estimate.float()
+            mel, complex_ = [], []
+            for window in self.config.mel_windows:
+                # Two transforms rather than one of both signals: backward then skips the half that needs no gradient.
+                original, decoded = self._spectrum(target, window), self._spectrum(estimate, window)
+                mel.append((self._log_mel(original, window) - self._log_mel(decoded, window)).abs().mean())
+                if window in self.config.complex_windows:
+                    complex_.append((self._compress(original) - self._compress(decoded)).abs().mean())
+            return {
+                "waveform": (target - estimate).abs().mean(),
+                "mel": torch.stack(mel).mean(),
+                "complex": torch.stack(complex_).mean(),
+            }
+
+    def _spectrum(self, audio: Tensor, window: int) -> Tensor:
+        """audio [B, T] -> real and imaginary parts [B, window / 2 + 1, frames, 2]."""
+        spectrum = torch.stft(
+            audio,
+            window,
+            hop_length=window // 4,
+            window=self.get_buffer(f"window_{window}"),
+            center=True,
+            pad_mode="constant",  # reflection would refuse audio shorter than half a window
+            return_complex=True,
+        )
+        return torch.view_as_real(spectrum)
+
+    def _log_mel(self, spectrum: Tensor, window: int) -> Tensor:
+        """spectrum [B, N, frames, 2] -> [B, frames, bins]."""
+        # The root's slope is infinite at zero, hence the floor within it.
+        magnitude = (spectrum.square().sum(-1) + MAGNITUDE_FLOOR**2).sqrt()
+        return torch.log(magnitude.transpose(1, 2) @ self.get_buffer(f"mel_{window}"))
+
+    def _compress(self, spectrum: Tensor) -> Tensor:
+        """spectrum [..., 2] -> the same with magnitudes raised to `complex_power` and phases kept."""
+        power = spectrum.square().sum(-1, keepdim=True) + COMPRESSION_FLOOR**2
+        return spectrum * power.pow((self.config.complex_power - 1) / 2)
+
+
+def mel_filters(window: int, bins: int, sample_rate: int) -> Tensor:
+    """Triangular filters on the HTK mel scale, 0 Hz to half of `sample_rate`: [window / 2 + 1, bins].
+
+    Each filter sums to 1, so that a band is the mean magnitude of its bins at every resolution. Raises UsageError
+    where a band is so narrow that it holds no bin.
+    """
+    # Imported here: codec.training has to import without torchaudio.
+    from codec.torchaudio_cpu import torchaudio
+
+    filters: Tensor = torchaudio().functional.melscale_fbanks(
+        n_freqs=window // 2 + 1, f_min=0.0, f_max=sample_rate / 2, n_mels=bins, sample_rate=sample_rate
+    )
+    total = filters.sum(0)
+    if not bool((total > 0).all()):
+        raise UsageError(f"{bins} mel bins are too many for a window of {window} samples at {sample_rate} Hz")
+    return filters / total
