@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from codec.errors import UsageError
 
-# Magnitudes are in units of the rms of the white noise that would cause them: 1e-5 is the rounding noise of 16 bits.
+# A bin is measured by the rms of the white noise that would cause it: 1e-5 is the rounding noise of 16 bits.
 MAGNITUDE_FLOOR = 1e-5
-# Where the power law turns linear: below it a bin is inaudible, and its gradient must not outweigh that of speech.
+# Where the power law turns linear: a bin below it is inaudible, its gradient must not outweigh that of speech.
 COMPRESSION_FLOOR = 1e-4
 
 
@@ -19,7 +19,7 @@ COMPRESSION_FLOOR = 1e-4
 class LossConfig:
     """Weights and resolutions of the reconstruction losses.
 
-    mel_windows: STFT windows in samples, each with a hop of a quarter and `mel_bins` HTK mel bands at the same index.
+    mel_windows: STFT windows in samples, each with a hop of a quarter and the `mel_bins` at the same index.
     complex_windows: the windows, out of `mel_windows`, that serve the complex loss as well.
     complex_power: exponent that compresses the magnitudes of the complex loss, 1 for none.
     """
@@ -47,19 +47,19 @@ class LossConfig:
 
 
 class ReconstructionLoss(nn.Module):
-    """How far a decoded signal is from the original, as three scalars that are each a mean over all they compare.
+    """How far a decoded signal is from the original, as three scalars, each the mean over all it compares.
 
     "waveform": L1 of the samples.
-    "mel": L1 of natural log mel magnitudes, mean over the windows (the multi-scale spectral loss of SoundStream,
-    Zeghidour et al. 2021, eq. 5-6, without its linear part, which the complex loss covers).
-    "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows (compressed as by Braun and
-    Tashev 2021, eq. 4, so that quiet parts count, and with the phase).
+    "mel": L1 of natural log mel magnitudes, mean over the windows: the log part of the multi-scale spectral loss
+    of SoundStream (Zeghidour et al. 2021, eq. 5). Its linear part would repeat what the complex loss says.
+    "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows. The power keeps quiet parts
+    audible (compressed spectra as in Braun and Tashev, "A consolidated view of loss functions", 2021).
 
     Always computed in float32, under autocast too. Gradients are finite everywhere, digital silence included.
     """
 
     def __init__(self, config: LossConfig, sample_rate: int) -> None:
-        """Build windows and mel filters for audio of `sample_rate` Hz; UsageError where a mel band would be empty."""
+        """Build windows and mel filters for `sample_rate` in Hz; UsageError where a mel band would be empty."""
         super().__init__()
         self.config = config
         for window, bins in zip(config.mel_windows, config.mel_bins, strict=True):
@@ -88,11 +88,15 @@ class ReconstructionLoss(nn.Module):
             target, estimate = target.detach().float(), estimate.float()
             mel, complex_ = [], []
             for window in self.config.mel_windows:
-                # Two transforms rather than one of both signals: backward then skips the half that needs no gradient.
+                # Two transforms rather than one of both: backward then skips the half that needs no gradient.
                 original, decoded = self._spectrum(target, window), self._spectrum(estimate, window)
-                mel.append((self._log_mel(original, window) - self._log_mel(decoded, window)).abs().mean())
+                # Shared by both losses, since the pointwise work costs more than the transforms.
+                magnitudes = original.abs(), decoded.abs()
+                mel_error = self._log_mel(magnitudes[0], window) - self._log_mel(magnitudes[1], window)
+                mel.append(mel_error.abs().mean())
                 if window in self.config.complex_windows:
-                    complex_.append((self._compress(original) - self._compress(decoded)).abs().mean())
+                    error = self._compress(original, magnitudes[0]) - self._compress(decoded, magnitudes[1])
+                    complex_.append(torch.view_as_real(error).abs().mean())
             return {
                 "waveform": (target - estimate).abs().mean(),
                 "mel": torch.stack(mel).mean(),
@@ -100,8 +104,8 @@ class ReconstructionLoss(nn.Module):
             }
 
     def _spectrum(self, audio: Tensor, window: int) -> Tensor:
-        """audio [B, T] -> real and imaginary parts [B, window / 2 + 1, frames, 2]."""
-        spectrum = torch.stft(
+        """audio [B, T] -> complex [B, window / 2 + 1, frames]."""
+        return torch.stft(
             audio,
             window,
             hop_length=window // 4,
@@ -110,25 +114,21 @@ class ReconstructionLoss(nn.Module):
             pad_mode="constant",  # reflection would refuse audio shorter than half a window
             return_complex=True,
         )
-        return torch.view_as_real(spectrum)
 
-    def _log_mel(self, spectrum: Tensor, window: int) -> Tensor:
-        """spectrum [B, N, frames, 2] -> [B, frames, bins]."""
-        # The root's slope is infinite at zero, hence the floor within it.
-        magnitude = (spectrum.square().sum(-1) + MAGNITUDE_FLOOR**2).sqrt()
-        return torch.log(magnitude.transpose(1, 2) @ self.get_buffer(f"mel_{window}"))
+    def _log_mel(self, magnitude: Tensor, window: int) -> Tensor:
+        """magnitude [B, window / 2 + 1, frames] -> [B, frames, bins]."""
+        return torch.log(magnitude.transpose(1, 2) @ self.get_buffer(f"mel_{window}") + MAGNITUDE_FLOOR)
 
-    def _compress(self, spectrum: Tensor) -> Tensor:
-        """spectrum [..., 2] -> the same with magnitudes raised to `complex_power` and phases kept."""
-        power = spectrum.square().sum(-1, keepdim=True) + COMPRESSION_FLOOR**2
-        return spectrum * power.pow((self.config.complex_power - 1) / 2)
+    def _compress(self, spectrum: Tensor, magnitude: Tensor) -> Tensor:
+        """The complex spectrum with its magnitudes raised to `complex_power` and its phases kept."""
+        return spectrum * (magnitude + COMPRESSION_FLOOR).pow(self.config.complex_power - 1)
 
 
 def mel_filters(window: int, bins: int, sample_rate: int) -> Tensor:
     """Triangular filters on the HTK mel scale, 0 Hz to half of `sample_rate`: [window / 2 + 1, bins].
 
-    Each filter sums to 1, so that a band is the mean magnitude of its bins at every resolution. Raises UsageError
-    where a band is so narrow that it holds no bin.
+    Each filter sums to 1, so that a band is the mean magnitude of its bins at every resolution.
+    Raises UsageError where a band is so narrow that it holds no bin.
     """
     # Imported here: codec.training has to import without torchaudio.
     from codec.torchaudio_cpu import torchaudio
