@@ -11,7 +11,7 @@ from codec.errors import UsageError
 
 # A bin is measured by the rms of the white noise that would cause it: 1e-5 is the rounding noise of 16 bits.
 MAGNITUDE_FLOOR = 1e-5
-# Where the power law turns linear: a bin below it is inaudible, its gradient must not outweigh that of speech.
+# Where the power law turns linear: a bin below is inaudible, its gradient must not outweigh that of speech.
 COMPRESSION_FLOOR = 1e-4
 
 
@@ -50,16 +50,16 @@ class ReconstructionLoss(nn.Module):
     """How far a decoded signal is from the original, as three scalars, each the mean over all it compares.
 
     "waveform": L1 of the samples.
-    "mel": L1 of natural log mel magnitudes, mean over the windows: the log part of the multi-scale spectral loss
-    of SoundStream (Zeghidour et al. 2021, eq. 5). Its linear part would repeat what the complex loss says.
-    "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows. The power keeps quiet parts
-    audible (compressed spectra as in Braun and Tashev, "A consolidated view of loss functions", 2021).
+    "mel": L1 of natural log mel magnitudes, mean over the windows: the log part of SoundStream's multi-scale
+    spectral loss (Zeghidour et al. 2021, eq. 5). Its linear part would repeat what the complex loss says.
+    "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows. The power keeps quiet
+    parts audible (compressed spectra as in Braun and Tashev, "A consolidated view of loss functions", 2021).
 
     Always computed in float32, under autocast too. Gradients are finite everywhere, digital silence included.
     """
 
     def __init__(self, config: LossConfig, sample_rate: int) -> None:
-        """Build windows and mel filters for `sample_rate` in Hz; UsageError where a mel band would be empty."""
+        """Build windows and mel filters for `sample_rate` Hz; UsageError where a mel band would be empty."""
         super().__init__()
         self.config = config
         for window, bins in zip(config.mel_windows, config.mel_bins, strict=True):
