@@ -1,0 +1,67 @@
+"""Augmentation of training segments: what a segment may go through before the codec sees it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+# Samples beyond this are not made by any gain, so that 16-bit playback of a target never clips.
+PEAK = 0.99
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How segments are varied. Probabilities are per segment; ranges are uniform.
+
+    gain_db: change of level in dB; the upper end gives way where a sample would exceed 0.99.
+    noise_probability, noise_snr_db: mixing of noise from the noise source, at a signal-to-noise ratio in dB.
+    noise_in_target: the target holds the noise too (a codec codes what it hears); False trains a denoiser.
+    speed_probability, speed: change of speed and pitch together, as a factor of speed.
+    equalize_probability, equalize_db: a smooth random frequency response, each of its points up to +-dB.
+    """
+
+    gain_db: tuple[float, float] = (-12.0, 6.0)
+    noise_probability: float = 0.1
+    noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    noise_in_target: bool = True
+    speed_probability: float = 0.0
+    speed: tuple[float, float] = (0.85, 1.15)
+    equalize_probability: float = 0.0
+    equalize_db: float = 6.0
+
+
+def random_gain(x: Samples, config: AugmentConfig, rng: np.random.Generator) -> float:
+    """A factor for samples `x` [T], drawn in dB and lowered where the peak would exceed `PEAK`."""
+    gain = math.pow(10.0, rng.uniform(*config.gain_db) / 20.0)
+    peak = float(np.abs(x).max(initial=0.0))
+    return min(gain, PEAK / peak) if peak > 0.0 else gain
+
+
+def noise_factor(x: Samples, noise: Samples, snr_db: float) -> float:
+    """The factor that brings `noise` [T] to `snr_db` dB below `x` [T] in energy; 0 where either is silent."""
+    energy = float(np.dot(x, x))
+    noise_energy = float(np.dot(noise, noise))
+    if energy == 0.0 or noise_energy == 0.0:
+        return 0.0
+    return math.sqrt(energy / noise_energy) * math.pow(10.0, -snr_db / 20.0)
+
+
+def speed_and_tone(x: Samples, num_out: int, response_db: Samples | None) -> Samples:
+    """Resample `x` [T] to [num_out] and apply a frequency response, in one pass through the Fourier domain.
+
+    response_db: gain in dB at points spaced evenly from 0 Hz to half the rate of the output, or None for
+    none. Exactly band limited; the ends of the block wrap around, so the caller cuts a margin off both.
+    """
+    spectrum = np.fft.rfft(x)
+    bins = num_out // 2 + 1
+    spectrum = np.pad(spectrum[:bins], (0, max(0, bins - len(spectrum))))
+    if response_db is not None:
+        points = np.linspace(0.0, len(response_db) - 1.0, bins)
+        curve = np.interp(points, np.arange(len(response_db)), response_db)
+        spectrum = spectrum * 10.0 ** (curve / 20.0)
+    return (np.fft.irfft(spectrum, num_out) * (num_out / len(x))).astype(np.float32)
