@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.errors import CodecError
+
 Samples = NDArray[np.float32]
 
 # Samples beyond this are not made by any gain, so that 16-bit playback of a target never clips.
@@ -22,7 +24,7 @@ class AugmentConfig:
     noise_probability, noise_snr_db: mixing of noise from the noise source, at a signal-to-noise ratio in dB.
     noise_in_target: the target holds the noise too (a codec codes what it hears); False trains a denoiser.
     speed_probability, speed: change of speed and pitch together, as a factor of speed.
-    equalize_probability, equalize_db: a smooth random frequency response, each of its points up to +-dB.
+    equalize_probability, equalize_db: a smooth random frequency response within +- so many dB.
     """
 
     gain_db: tuple[float, float] = (-12.0, 6.0)
@@ -33,6 +35,19 @@ class AugmentConfig:
     speed: tuple[float, float] = (0.85, 1.15)
     equalize_probability: float = 0.0
     equalize_db: float = 6.0
+
+    def __post_init__(self) -> None:
+        for name in ("noise_probability", "speed_probability", "equalize_probability"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise CodecError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        for name in ("gain_db", "noise_snr_db", "speed"):
+            low, high = getattr(self, name)
+            if not -math.inf < low <= high < math.inf:
+                raise CodecError(f"{name} must be two numbers, the smaller first, not {low} and {high}")
+        if not 0.5 <= self.speed[0] <= self.speed[1] <= 2.0:
+            raise CodecError(f"speed must lie in [0.5, 2], not {self.speed[0]} to {self.speed[1]}")
+        if not 0.0 <= self.equalize_db < math.inf:
+            raise CodecError(f"equalize_db must be 0 or more, not {self.equalize_db}")
 
 
 def random_gain(x: Samples, config: AugmentConfig, rng: np.random.Generator) -> float:

@@ -1,8 +1,10 @@
-"""One passage of recorded sound in a file: what is known of it, and how its samples are read."""
+"""Passages of recorded sound in files: what is known of them, and how their samples are read."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from codec.errors import CodecError
+
+log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 
@@ -54,6 +58,23 @@ def probe(path: Path, name: str, speaker: str = "", weight: float = 1.0) -> Clip
     if info.frames <= 0:
         raise CodecError(f"{path} holds no samples; replace or remove it")
     return Clip(path, 0, info.frames, info.samplerate, info.channels, name, speaker, weight)
+
+
+def probe_all(files: Iterable[tuple[Path, str, str, float]], where: str) -> list[Clip]:
+    """Clips of the files (path, name, speaker, weight) that can be read; others are logged and counted.
+
+    where: the folder or list that they come from, for the log.
+    """
+    clips, skipped = [], 0
+    for path, name, speaker, weight in files:
+        try:
+            clips.append(probe(path, name, speaker, weight))
+        except CodecError as error:
+            log.warning("skipped: %s", error)
+            skipped += 1
+    if skipped:
+        log.warning("%s: %d of %d files skipped", where, skipped, skipped + len(clips))
+    return clips
 
 
 def read_clip(clip: Clip, sample_rate: int) -> NDArray[np.int16]:

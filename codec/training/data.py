@@ -11,10 +11,12 @@ from typing import Any
 import lightning
 from torch.utils.data import DataLoader
 
+from codec.errors import CodecError
 from codec.training.augment import AugmentConfig
 from codec.training.clips import Clip
+from codec.training.corpora import without_validation_speakers
 from codec.training.segments import SegmentBatch, SegmentDataset, SegmentStream
-from codec.training.sources import open_source
+from codec.training.sources import Source
 from codec.training.store import ClipStore
 
 log = logging.getLogger(__name__)
@@ -35,22 +37,28 @@ class DataConfig:
     cache_mb: int = 2048
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
+    def __post_init__(self) -> None:
+        if not 0.0 < self.segment_seconds <= 60.0:
+            raise CodecError(f"segment_seconds must lie in (0, 60], not {self.segment_seconds}")
+        if self.batch_size < 1 or self.workers < 0 or self.cache_mb < 0:
+            raise CodecError("batch_size must be positive, workers and cache_mb must not be negative")
+
 
 class AudioDataModule(lightning.LightningDataModule):
     """Endless batches of random segments, whose position survives in Lightning's checkpoints.
 
-    sources: folders and manifests (see `codec.training.sources`) or clips already listed. noise: the same,
-    for noise augmentation. segment_multiple: segments are a whole number of this many samples (the hop of the
-    codec). The training module adds 1 to `batches_seen` after each batch it has used, so that a resumed run
-    begins with the next: batches which workers made ahead do not count.
+    sources: where the audio is; a text is read as `Source.parse` reads it. noise: the same, for noise
+    augmentation, which is off without it. segment_multiple: segments are a whole number of this many samples
+    (the codec's hop). The training module adds 1 to `batches_seen` after each batch it has used, so that a
+    resumed run begins with the next: batches that workers made ahead do not count.
     """
 
     def __init__(
         self,
         config: DataConfig,
         sample_rate: int,
-        sources: Sequence[str | Path | Clip],
-        noise: Sequence[str | Path | Clip] = (),
+        sources: Sequence[str | Path | Source],
+        noise: Sequence[str | Path | Source] = (),
         seed: int = 0,
         segment_multiple: int = 1,
     ) -> None:
@@ -78,25 +86,23 @@ class AudioDataModule(lightning.LightningDataModule):
     def dataset(self) -> SegmentDataset:
         """The segments; loads the audio where `setup` has not done so yet."""
         if self._dataset is None:
-            clips = _clips(self._sources)
-            noise = (
-                ClipStore(_clips(self._noise), self.sample_rate, self.config.cache_mb)
-                if self._noise
-                else None
-            )
-            store = ClipStore(clips, self.sample_rate, self.config.cache_mb)
+            budget = self.config.cache_mb * 2**20
+            noise = ClipStore(_clips(self._noise), self.sample_rate, budget) if self._noise else None
+            budget -= 0 if noise is None else noise.cached_bytes
+            store = ClipStore(_clips(self._sources), self.sample_rate, budget)
             self._dataset = SegmentDataset(store, self.segment_samples, self.seed, self.config.augment, noise)
         return self._dataset
 
     def setup(self, stage: str | None = None) -> None:
         """Find and load the audio. Raises CodecError where a source holds none."""
-        log.info("%d clips for training", len(self.dataset.store))
+        if self.config.augment.noise_probability > 0.0 and self.dataset.noise is None:
+            log.info("no noise source is given: training goes without noise augmentation")
 
     def train_dataloader(self) -> DataLoader[SegmentBatch]:
         """Batches of this rank from the current position on, without end."""
-        rank, world_size = (
-            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        )
+        # After a change of batch size the position may lie inside a step; the rest of that step is skipped.
+        self.batches_seen = -(-self.segments_seen // self._segments_a_step())
+        rank, world_size = self._rank_of()
         stream = SegmentStream(self.dataset, self.config.batch_size, self.segments_seen, rank, world_size)
         return DataLoader(stream, batch_size=None, num_workers=self.config.workers)
 
@@ -109,13 +115,14 @@ class AudioDataModule(lightning.LightningDataModule):
         self.segments_seen = int(state_dict["segments_seen"])
 
     def _segments_a_step(self) -> int:
-        world_size = 1 if self.trainer is None else self.trainer.world_size
-        return self.config.batch_size * world_size
+        return self.config.batch_size * self._rank_of()[1]
+
+    def _rank_of(self) -> tuple[int, int]:
+        """Rank of this process, and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
-def _clips(sources: Sequence[str | Path | Clip]) -> list[Clip]:
-    """All clips of the sources, one source after the other."""
-    clips: list[Clip] = []
-    for source in sources:
-        clips += [source] if isinstance(source, Clip) else open_source(source)
-    return clips
+def _clips(sources: Sequence[str | Path | Source]) -> list[Clip]:
+    """All clips of the sources, one source after the other, but none of a validation speaker."""
+    parsed = [source if isinstance(source, Source) else Source.parse(str(source)) for source in sources]
+    return without_validation_speakers([clip for source in parsed for clip in source.clips()])

@@ -21,28 +21,31 @@ class ClipStore:
     training.
 
     clips: what was found; those that turn out to be damaged are logged and left out. sample_rate: in Hz.
-    cache_mb: the budget in MiB. `clips` and `lengths` (samples at `sample_rate`) tell what is there.
+    cache_bytes: the budget; `cached_bytes` is what was used. `clips` and `lengths` (samples at `sample_rate`)
+    tell what is there.
     Raises CodecError where no clip can be read.
     """
 
-    def __init__(self, clips: Sequence[Clip], sample_rate: int, cache_mb: int = 2048) -> None:
+    def __init__(self, clips: Sequence[Clip], sample_rate: int, cache_bytes: int) -> None:
         self.sample_rate = sample_rate
         self.clips: list[Clip] = []
         self._cached: list[NDArray[np.int16] | None] = []
         self._reported: set[int] = set()
-        budget = cache_mb * 2**20
+        self.cached_bytes = 0
         for clip in clips:
             num_bytes = 2 * clip.channels * clip.length_at(sample_rate)
-            if num_bytes > budget:
+            if self.cached_bytes + num_bytes > cache_bytes:
                 self._add(clip, None)
                 continue
             try:
                 self._add(clip, read_clip(clip, sample_rate))
-                budget -= num_bytes
+                self.cached_bytes += num_bytes
             except CodecError as error:
                 log.warning("skipped: %s", error)
         if not self.clips:
-            raise CodecError("none of the audio files could be decoded; check the data folders")
+            raise CodecError(
+                "the data sources hold no audio that can be used for training; check the folders"
+            )
         lengths = [
             clip.length_at(sample_rate) if samples is None else len(samples)
             for clip, samples in zip(self.clips, self._cached, strict=True)
