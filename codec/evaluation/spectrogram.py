@@ -1,0 +1,54 @@
+"""Spectrogram pictures for the listening page."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.evaluation.metrics import FloatArray
+from codec.extras import require
+
+_BANDS = 128
+_STEP_SECONDS = 0.012
+_RANGE_DB = 80.0
+
+
+def log_mel(audio: FloatArray, sample_rate: int) -> NDArray[np.float32]:
+    """Compute the log-mel power spectrogram in dB re full scale, [128, frames], one frame every 12 ms.
+
+    ``audio`` is [T] or [T, C], whose channels are averaged; the bands reach half the sample rate.
+    """
+    librosa = require("librosa", extra="eval")
+    mono = audio if audio.ndim == 1 else audio.mean(axis=1)
+    window = 2 ** round(np.log2(0.048 * sample_rate))
+    power = librosa.feature.melspectrogram(
+        y=np.asarray(mono, np.float32),
+        sr=sample_rate,
+        n_fft=window,
+        hop_length=round(_STEP_SECONDS * sample_rate),
+        n_mels=_BANDS,
+        pad_mode="constant",
+    )
+    return np.asarray(librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None), np.float32)
+
+
+def draw_png(decibels: NDArray[np.float32], peak_db: float) -> bytes:
+    """Draw a spectrogram [bands, frames] as PNG, a pixel a value, low bands at the bottom.
+
+    The colours span the 80 dB below ``peak_db``: pictures drawn with one peak compare.
+    """
+    image = require("matplotlib.image", extra="eval")
+    out = io.BytesIO()
+    limits = {"vmin": peak_db - _RANGE_DB, "vmax": peak_db}
+    image.imsave(out, decibels, cmap="magma", origin="lower", format="png", **limits)
+    return out.getvalue()
+
+
+def frequency_ticks(sample_rate: int) -> list[tuple[str, float]]:
+    """List labels for round frequencies with their height in the picture, 0 at the bottom to 1 at the top."""
+    hz_to_mel = require("librosa", extra="eval").hz_to_mel
+    top = float(hz_to_mel(sample_rate / 2))
+    kilohertz = [tick for tick in (1, 2, 4, 8, 16) if tick * 1000 < 0.75 * sample_rate / 2]
+    return [(f"{tick}k", float(hz_to_mel(1000.0 * tick)) / top) for tick in kilohertz]

@@ -1,0 +1,41 @@
+"""Means over clips with their confidence intervals, and what was left out of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from codec.evaluation.metrics import Score
+from codec.extras import require
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The mean of one metric over ``n`` clips.
+
+    ``half_width`` is half the 95 % confidence interval of the mean, None below two clips; ``mean`` is None
+    for n = 0. ``missing`` counts the clips without a value, by reason.
+    """
+
+    mean: float | None
+    half_width: float | None
+    n: int
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+def summarize(scores: Iterable[Score]) -> Summary:
+    """Take the mean of the scores that have a value, with Student's t interval, and count the others."""
+    scores = list(scores)
+    values = np.array([score.value for score in scores if score.value is not None])
+    missing = Counter(score.reason or "no reason given" for score in scores if score.value is None)
+    if values.size == 0:
+        return Summary(None, None, 0, dict(missing))
+    half_width = None
+    if values.size > 1 and np.all(np.isfinite(values)):
+        quantile = float(require("scipy.special", extra="eval").stdtrit(values.size - 1, 0.975))
+        half_width = quantile * float(values.std(ddof=1)) / math.sqrt(values.size)
+    return Summary(float(values.mean()), half_width, int(values.size), dict(missing))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from codec.evaluation.evaluate import Clip, RoundTrip, Setting, aggregate, round_trip
+from codec.evaluation.report import (
+    aggregate_table,
+    clip_table,
+    format_bytes,
+    format_speed,
+    markdown,
+    missing_notes,
+    to_csv,
+)
+from tests.evaluation.conftest import SAMPLE_RATE, syllables
+from tests.evaluation.dct_codec import DctCodec
+
+SILENT = "silent, with a comma"
+
+
+@pytest.fixture(scope="module")
+def trips() -> list[RoundTrip]:
+    clips = [
+        Clip("[red]one[/red]", syllables(2.0), SAMPLE_RATE),
+        Clip("two", syllables(2.0, pitch=180.0), SAMPLE_RATE),
+        Clip(SILENT, 0.0 * syllables(2.0), SAMPLE_RATE),
+    ]
+    settings = [Setting(bitrate=3.0), Setting(bitrate=6.0)]
+    return [round_trip(DctCodec(), clip, setting, ["si_sdr"]) for setting in settings for clip in clips]
+
+
+def render(table: object) -> str:
+    console = Console(file=io.StringIO(), width=160, record=True)
+    console.print(table)
+    return console.export_text()
+
+
+def test_the_clip_table_has_every_trip_and_a_mean_for_each_setting(trips: list[RoundTrip]) -> None:
+    text = render(clip_table(trips, ["si_sdr"], "a title"))
+    rows = [line for line in text.splitlines() if line.startswith("│")]
+    assert len(rows) == 8
+    assert "a title" in text
+    assert "[red]one[/red]" in rows[0]
+    assert f"{trips[0].scores['si_sdr'].value:.1f}" in rows[0]
+    assert "mean" in rows[3]
+    assert "mean" in rows[7]
+    assert "6 kbit/s" in rows[4]
+
+
+def test_a_metric_that_was_not_measured_shows_a_dash(trips: list[RoundTrip]) -> None:
+    text = render(clip_table(trips, ["pesq_wb"], ""))
+    cells = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if line.startswith("│")]
+    assert "PESQ-WB" in text
+    assert [row[6] for row in cells] == ["-"] * 8
+
+
+def test_means_carry_intervals_and_name_what_they_leave_out(trips: list[RoundTrip]) -> None:
+    results = aggregate(trips)
+    text = markdown(results, ["si_sdr"])
+    table, notes = text.split("\n\n")
+    lines = table.splitlines()
+    assert [line.count("|") for line in lines] == [lines[0].count("|")] * 4
+    assert "±" in lines[2]
+    assert notes.startswith("- 3 kbit/s: SI-SDR dB leaves out 1 of 3 clips (the original is silent)\n")
+    assert len(missing_notes(results)) == 2
+    assert render(aggregate_table(results, ["si_sdr"], "")).count("±") == 2
+
+
+def test_the_csv_has_a_line_for_each_trip_and_a_reason_for_each_gap(trips: list[RoundTrip]) -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(trips, ["si_sdr", "stoi"]))))
+    assert len(rows) == 6
+    assert (rows[0]["clip"], rows[0]["setting"]) == ("[red]one[/red]", "3 kbit/s")
+    assert int(rows[0]["file_bytes"]) == trips[0].file_bytes
+    assert float(rows[0]["si_sdr"]) == pytest.approx(trips[0].scores["si_sdr"].value, abs=1e-4)
+    assert (rows[2]["clip"], rows[2]["si_sdr"]) == (SILENT, "")
+    assert rows[2]["si_sdr_missing"] == "the original is silent"
+    assert (rows[0]["stoi"], rows[0]["stoi_missing"]) == ("", "not measured")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (6110, "6.1 kB"),
+        (256_000, "256 kB"),
+        (999_600, "1.0 MB"),
+        (42_000_000, "42.0 MB"),
+    ],
+)
+def test_file_sizes_are_short(count: int, text: str) -> None:
+    assert format_bytes(count) == text
+
+
+def test_speeds_are_times_real_time() -> None:
+    assert (format_speed(1.234), format_speed(34.4)) == ("1.2 x", "34 x")
