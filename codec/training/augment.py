@@ -15,6 +15,10 @@ Samples = NDArray[np.float32]
 # Samples beyond this are not made by any gain, so that 16-bit playback of a target never clips.
 PEAK = 0.99
 
+# Fades of the ends of a block, so that their jump does not ring into the block.
+_TAPER = 128
+_RAMP = (np.sin(np.linspace(0.0, np.pi / 2.0, _TAPER)) ** 2).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -66,12 +70,16 @@ def noise_factor(x: Samples, noise: Samples, snr_db: float) -> float:
     return math.sqrt(energy / noise_energy) * math.pow(10.0, -snr_db / 20.0)
 
 
-def speed_and_tone(x: Samples, num_out: int, response_db: Samples | None) -> Samples:
+def speed_and_tone(x: Samples, num_out: int, response_db: NDArray[np.float64] | None) -> Samples:
     """Resample `x` [T] to [num_out] and apply a frequency response, in one pass through the Fourier domain.
 
     response_db: gain in dB at points spaced evenly from 0 Hz to half the rate of the output, or None for
-    none. Exactly band limited; the ends of the block wrap around, so the caller cuts a margin off both.
+    none. Exactly band limited. The ends of the block are faded and wrap around, so the caller cuts a margin
+    of at least 128 samples of the input off both. Quick where T is a product of small numbers.
     """
+    x = x.copy()
+    x[:_TAPER] *= _RAMP
+    x[-_TAPER:] *= _RAMP[::-1]
     spectrum = np.fft.rfft(x)
     bins = num_out // 2 + 1
     spectrum = np.pad(spectrum[:bins], (0, max(0, bins - len(spectrum))))

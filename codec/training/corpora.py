@@ -28,7 +28,7 @@ _TRAINING_SUBSETS = ("train-clean-100", "train-clean-360", "train-other-500")
 _LIBRI = ("LibriSpeech", "LibriTTS")
 _VCTK = "VCTK-Corpus-0.92"
 
-# SPEAKER-CHAPTER-UTTERANCE.flac or SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav; long ones may be packed as NAME#1, ...
+# SPEAKER-CHAPTER-UTTERANCE.flac or SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav (with #1, #2 if cut for packing).
 _PUBLISHED_NAME = re.compile(r"(\d+)(?:-\d+-\d{4}|_\d+_\d{6}_\d{6})\.\w+(?:#\d+)?")
 
 # Path, name relative to the corpus' root, and speaker of an utterance.

@@ -15,9 +15,10 @@ from codec.errors import CodecError
 from codec.training.augment import AugmentConfig
 from codec.training.clips import Clip
 from codec.training.corpora import without_validation_speakers
-from codec.training.segments import SegmentBatch, SegmentDataset, SegmentStream
+from codec.training.segments import SegmentBatch, SegmentDataset
 from codec.training.sources import Source
 from codec.training.store import ClipStore
+from codec.training.stream import SegmentStream
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ _FORM = "PATH[,prefix=PREFIX][,weight=NUMBER][,exclude=SPEAKER+SPEAKER...]"
 class Source:
     """One place with training sound.
 
-    path: a folder (searched recursively), a csv manifest, a folder of packed parts, or the root of LibriSpeech,
-    LibriTTS or VCTK. prefix: only clips whose name starts with it; a name is a path relative to the folder, or
-    what the csv says. weight: how often a second of this source is drawn, relative to other sources.
+    path: a folder (searched recursively), a csv manifest, a folder of packed parts, or the root of
+    LibriSpeech, LibriTTS or VCTK. prefix: only clips whose name starts with it; a name is a path relative to
+    the folder, or what the csv says. weight: how often a second of this source is drawn, relative to others.
     exclude_speakers: left out, where the source knows its speakers.
     """
 
@@ -53,7 +53,7 @@ class Source:
         return cls(Path(path), given.get("prefix", ""), weight, excluded)
 
     def clips(self) -> list[Clip]:
-        """The clips, in an order that depends on names only; files that cannot be read are logged and left out.
+        """The clips, in an order that depends on names only; unreadable files are logged and left out.
 
         Raises CodecError where nothing usable is found, or an index or manifest is wrong.
         """
