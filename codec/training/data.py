@@ -96,7 +96,8 @@ class AudioDataModule(lightning.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Find and load the audio. Raises CodecError where a source holds none."""
-        if self.config.augment.noise_probability > 0.0 and self.dataset.noise is None:
+        dataset = self.dataset
+        if self.config.augment.noise_probability > 0.0 and dataset.noise is None:
             log.info("no noise source is given: training goes without noise augmentation")
 
     def train_dataloader(self) -> DataLoader[SegmentBatch]:
