@@ -1,6 +1,7 @@
 """Configuration: frozen dataclasses and plain yaml, each made from the other.
 
-An unknown key or a value of the wrong type is an error that names the file and the key. A field whose type is a
+An unknown key or a value of the wrong type is an error that names the file and the key. A field whose type is
+a
 union of dataclasses is told apart by the key ``kind``, which every member of such a union has.
 """
 
@@ -20,12 +21,21 @@ from codec.errors import CodecError
 T = TypeVar("T")
 
 
+def _require_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value < 1:
+            raise CodecError(f"{name} must be positive, not {value}")
+
+
 @dataclasses.dataclass(frozen=True)
 class SpectralConfig:
     """The learned transform codec: causal MDCT, ConvNeXt blocks at frame rate, linear path.
 
-    ``width`` channels, ``blocks`` a side, ``expansion`` of the pointwise layers, ``kernel`` frames of the depthwise
-    convolution. ``overlap`` is how many samples neighbouring MDCT frames share, at most one hop: the latency is a
+    ``width`` channels, ``blocks`` a side, ``expansion`` of the pointwise layers, ``kernel`` frames of the
+    depthwise
+    convolution. ``overlap`` is how many samples neighbouring MDCT frames share, at most one hop: the latency
+    is a
     hop plus the overlap. ``compression`` is the power that compresses the MDCT bins at the input.
     """
 
@@ -47,8 +57,10 @@ class SpectralConfig:
 class SeanetConfig:
     """The SoundStream and EnCodec shape: strided convolutions with residual units between them.
 
-    ``strides`` are the encoder's, first layer first; their product is the hop. ``filters`` double at each stride.
-    ``dilations`` has one entry for each residual unit of a stage; ``compress`` divides the channels inside a unit.
+    ``strides`` are the encoder's, first layer first; their product is the hop. ``filters`` double at each
+    stride.
+    ``dilations`` has one entry for each residual unit of a stage; ``compress`` divides the channels inside a
+    unit.
     """
 
     kind: Literal["seanet"] = "seanet"
@@ -99,13 +111,6 @@ class CodecConfig:
         _require_positive(self, "sample_rate", "hop", "dim")
         if not self.name or len(self.name.encode()) > 32 or any(c in "/\\\0" for c in self.name):
             raise CodecError(f"the model name {self.name!r} must be 1 to 32 bytes of UTF-8 without slashes")
-
-
-def _require_positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value < 1:
-            raise CodecError(f"{name} must be positive, not {value}")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

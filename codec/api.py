@@ -1,0 +1,158 @@
+"""The front door: load a codec, encode and decode arrays, turn audio into tokens and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codec.checkpoint import load_model, model_id
+from codec.engine import Engine
+from codec.errors import CodecError, UsageError
+from codec.model import CodecModel
+from codec.resample import Resampler
+from codec.streaming import StreamDecoder, StreamEncoder
+
+Audio = NDArray[np.float32]
+Codes = NDArray[np.int64]
+
+
+class Codec:
+    """A loaded codec for whole clips in memory; files of any length go through :mod:`codec.streaming`.
+
+    Equal bits for every batch and every way of cutting are promised on the CPU.
+    """
+
+    def __init__(self, model: CodecModel) -> None:
+        self.model = model
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "speech_16k", device: str | torch.device = "cpu") -> Codec:
+        """Load a shipped model by name, or any by the path of its folder.
+
+        Raises:
+            CodecError: there is no such model, or its files are damaged.
+        """
+        return cls(load_model(name_or_path, device))
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate the model works at, Hz; other rates are resampled."""
+        return self.model.config.sample_rate
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency of a live stream at the model's rate, derived from the layers."""
+        return 1000.0 * self.model.latency / self.sample_rate
+
+    @property
+    def id(self) -> bytes:
+        """The 8 bytes that a stream names its model by."""
+        return model_id(self.model)
+
+    def encode(
+        self,
+        audio: Audio,
+        sample_rate: int,
+        bitrate: float | None = None,
+        num_codebooks: int | None = None,
+    ) -> bytes:
+        """Encode audio ``[T]`` or ``[T, C]`` into a bitstream.
+
+        Args:
+            audio: float32, full scale at 1.
+            sample_rate: Hz.
+            bitrate: kbit/s over all channels; 6 a channel by default.
+            num_codebooks: codebooks of every frame, instead of a bitrate.
+
+        Raises:
+            UsageError: a value is out of range.
+            CodecError: the audio holds NaN or infinite samples.
+        """
+        audio = _as_frames(audio)
+        encoder = StreamEncoder(self.model, sample_rate, audio.shape[1], bitrate, num_codebooks)
+        return b"".join(encoder.push(audio) + encoder.flush())
+
+    def decode(self, data: bytes) -> tuple[Audio, int]:
+        """Decode a bitstream: audio ``[T]``, or ``[T, C]`` for several channels, and its sample rate.
+
+        Damage is concealed; use :class:`codec.streaming.StreamDecoder` to be told of it.
+
+        Raises:
+            CodecError: this is no stream of this model, or its header is damaged.
+        """
+        decoder = StreamDecoder(self.model)
+        audio = np.concatenate([decoder.push(data), decoder.flush()])
+        assert decoder.header is not None  # flush refuses a stream without one
+        return (audio[:, 0] if audio.shape[1] == 1 else audio), decoder.header.sample_rate
+
+    @overload
+    def tokens(self, audio: Audio, sample_rate: int, num_codebooks: int | None = None) -> Codes: ...
+    @overload
+    def tokens(
+        self, audio: Sequence[Audio], sample_rate: int, num_codebooks: int | None = None
+    ) -> list[Codes]: ...
+    def tokens(
+        self, audio: Audio | Sequence[Audio], sample_rate: int, num_codebooks: int | None = None
+    ) -> Codes | list[Codes]:
+        """The codes ``[M, F]`` of a mono clip ``[T]``, or a list of them for a list of clips.
+
+        Raises:
+            UsageError: a clip is not mono, or ``num_codebooks`` is out of range.
+        """
+        if not isinstance(audio, np.ndarray):
+            return [self.tokens(clip, sample_rate, num_codebooks) for clip in audio]
+        count = self.model.bottleneck.num_codebooks if num_codebooks is None else num_codebooks
+        if not 1 <= count <= self.model.bottleneck.num_codebooks:
+            raise UsageError(
+                f"num_codebooks must lie in 1..{self.model.bottleneck.num_codebooks}, not {count}"
+            )
+        z = self._latents(audio, sample_rate)
+        n = torch.full((z.shape[1],), count, dtype=torch.int64)
+        codes: Codes = Engine(self.model).search(z, n)[:count].cpu().numpy()
+        return codes
+
+    def from_tokens(self, codes: Codes, length: int | None = None) -> Audio:
+        """Audio ``[length]`` at the model's rate of codes ``[M, F]``; by default all that they carry.
+
+        Raises:
+            CodecError: a code is out of range.
+            UsageError: the frames carry less than ``length`` samples.
+        """
+        engine = Engine(self.model)
+        audio, _ = engine.synthesize(torch.as_tensor(codes), engine.start_decoder())
+        samples: Audio = audio[self.model.delay :].cpu().numpy()
+        if length is not None and length > len(samples):
+            raise UsageError(f"{codes.shape[1]} frames carry {len(samples)} samples, not {length}")
+        return samples[:length]
+
+    def latents(self, audio: Audio, sample_rate: int) -> Audio:
+        """The normalized latents ``[D, F]`` of a mono clip ``[T]``, before quantization."""
+        z: Audio = self._latents(audio, sample_rate).cpu().numpy()
+        return z
+
+    def _latents(self, audio: Audio, sample_rate: int) -> Tensor:
+        frames = _as_frames(audio)
+        if frames.shape[1] != 1:
+            raise UsageError(f"tokens are made of mono clips, and this one has {frames.shape[1]} channels")
+        resampler = Resampler(sample_rate, self.sample_rate, 1)
+        mono = np.concatenate([resampler.push(frames), resampler.flush()])[:, 0]
+        padded = np.zeros(self.model.num_frames(len(mono)) * self.model.config.hop, np.float32)
+        padded[: len(mono)] = mono
+        engine = Engine(self.model)
+        return engine.latents(torch.from_numpy(padded), engine.start_encoder())[0]
+
+
+def _as_frames(audio: Audio) -> Audio:
+    """``[T]`` or ``[T, C]`` to ``[T, C]``."""
+    array = np.asarray(audio, dtype=np.float32)
+    if array.ndim not in (1, 2):
+        raise UsageError(f"audio must be [T] or [T, C], not of shape {list(array.shape)}")
+    if not np.isfinite(array).all():
+        raise CodecError("the audio holds NaN or infinite samples: repair it before encoding")
+    return array[:, None] if array.ndim == 1 else array

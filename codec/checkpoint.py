@@ -1,0 +1,126 @@
+"""Released models on disk: a folder with ``model.safetensors``, ``config.yaml`` and a card."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from codec.config import CodecConfig, from_mapping, read_yaml, to_mapping
+from codec.errors import CodecError
+from codec.model import CodecModel
+
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.yaml"
+_DECODING_PREFIXES = ("decoder_network.", "bottleneck.quantizer.")
+# What training needs and decoding does not.
+_TRAINING_PREFIX = "bottleneck.usage."
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder of a model: a path, or a name in ``$CODEC_CHECKPOINTS`` or among the shipped models.
+
+    Raises:
+        CodecError: there is none; the message lists where it was looked for.
+    """
+    folders = [Path(name_or_path)]
+    if len(Path(name_or_path).parts) == 1:
+        folders += [folder / name_or_path for folder in _search_path()]
+    for folder in folders:
+        if (folder / CONFIG_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
+            return folder
+    places = ", ".join(str(folder) for folder in folders)
+    raise CodecError(
+        f"no model {name_or_path} was found: looked at {places}; give a checkpoint folder with --model"
+    )
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> CodecModel:
+    """Load a released model, ready for inference.
+
+    Names, shapes and sizes are checked against the configuration before any weight is read.
+
+    Raises:
+        CodecError: no such model, or its files are damaged or do not fit each other.
+    """
+    folder = find_checkpoint(name_or_path)
+    config = from_mapping(CodecConfig, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
+    with torch.device("meta"):
+        expected = {name: value.shape for name, value in weights_of(CodecModel(config)).items()}
+    weights = _read_weights(folder / WEIGHTS_NAME, expected)
+    model = CodecModel(config)
+    model.load_state_dict(weights, strict=False)
+    model.requires_grad_(False)
+    return model.eval().to(device)
+
+
+def save_model(model: CodecModel, folder: str | Path) -> None:
+    """Write a model as a release: weights rounded to 16 bits, which then are the model.
+
+    bf16 has 8 bits of precision, too few for codebooks and gains: fp16 is used, whose range all weights must
+    fit.
+
+    Raises:
+        CodecError: a weight does not fit 16-bit storage.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().half().contiguous() for name, value in weights_of(model).items()}
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise CodecError(
+                f"the weight {name} does not fit 16-bit storage: it holds huge or non-finite values"
+            )
+    config = yaml.safe_dump(to_mapping(model.config), sort_keys=False)
+    (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
+    save_file(weights, folder / WEIGHTS_NAME)
+
+
+def model_id(model: CodecModel) -> bytes:
+    """The first 8 bytes of the SHA-256 over all that decoding needs: a better encoder keeps the id.
+
+    Weights are hashed in the 16-bit form they are stored in.
+    """
+    digest = hashlib.sha256()
+    config = {key: value for key, value in to_mapping(model.config).items() if key != "name"}
+    digest.update(yaml.safe_dump(config, sort_keys=True).encode())
+    for name, value in sorted(weights_of(model).items()):
+        if name.startswith(_DECODING_PREFIXES):
+            digest.update(f"{name} {list(value.shape)}".encode())
+            digest.update(value.detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.digest()[:8]
+
+
+def weights_of(model: CodecModel) -> dict[str, Tensor]:
+    """The tensors that a release holds, by name."""
+    state: dict[str, Tensor] = model.state_dict()
+    return {name: value for name, value in state.items() if not name.startswith(_TRAINING_PREFIX)}
+
+
+def _search_path() -> list[Path]:
+    listed = [Path(part) for part in os.environ.get("CODEC_CHECKPOINTS", "").split(os.pathsep) if part]
+    package = Path(__file__).resolve().parent
+    # Beside the modules in an installed wheel, beside the package in a source tree.
+    return [*listed, package / "checkpoints", package.parent / "checkpoints"]
+
+
+def _read_weights(path: Path, expected: dict[str, torch.Size]) -> dict[str, Tensor]:
+    remedy = "get a fresh copy of the checkpoint"
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            shapes = {name: torch.Size(file.get_slice(name).get_shape()) for name in names}
+            if shapes != expected:
+                wrong = sorted(
+                    name for name in shapes.keys() | expected if shapes.get(name) != expected.get(name)
+                )
+                raise CodecError(f"{path} does not fit its configuration (first at {wrong[0]}): {remedy}")
+            return {name: file.get_tensor(name).float() for name in names}
+    except (SafetensorError, OSError) as error:
+        raise CodecError(f"{path} cannot be read ({error}): {remedy}") from error

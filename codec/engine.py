@@ -1,0 +1,164 @@
+"""The streaming engine: a model on frames as they come, with equal bits for every way of cutting them.
+
+A matrix product may give other last bits for other numbers of rows. So frames go through the networks in
+blocks whose row
+counts were found to agree on this machine; if none agree, every frame goes alone through one fixed shape.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from codec.conceal import fade_to_silence
+from codec.model import CodecModel
+from codec.nn.layers import State
+
+_FILE_ROWS = 64
+_LIVE_ROWS = 8
+
+
+class RowPlan:
+    """How a run of frames is cut into blocks for the networks.
+
+    ``rows`` are the block sizes that give equal bits, largest first; a block is filled up with frames that
+    mean nothing. ``alone`` puts one
+    real frame into each block.
+    """
+
+    def __init__(self, rows: tuple[int, ...], alone: bool) -> None:
+        self.rows = rows
+        self.alone = alone
+
+    def blocks(self, frames: int) -> list[tuple[int, int]]:
+        """Pairs (real frames, rows) that cover ``frames`` in order."""
+        if self.alone:
+            return [(1, self.rows[-1])] * frames
+        plan = []
+        while frames:
+            rows = next((size for size in self.rows if size <= frames), self.rows[-1])
+            plan.append((min(frames, rows), rows))
+            frames -= plan[-1][0]
+        return plan
+
+
+_FAST_PLAN = RowPlan((_FILE_ROWS, _LIVE_ROWS), alone=False)
+_SAFE_PLAN = RowPlan((_LIVE_ROWS,), alone=True)
+
+
+# The plan of each model and number of threads, so that the check runs once and not for every stream.
+_PLANS: WeakKeyDictionary[CodecModel, dict[int, RowPlan]] = WeakKeyDictionary()
+
+
+class Engine:
+    """Runs one model, without a state of its own: any number of streams share it."""
+
+    def __init__(self, model: CodecModel) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+
+    @property
+    def plan(self) -> RowPlan:
+        """The row counts that agree with this number of threads; checked once for each number."""
+        plans = _PLANS.setdefault(self.model, {})
+        threads = torch.get_num_threads()
+        if threads not in plans:
+            plans[threads] = _FAST_PLAN if self._rows_agree() else _SAFE_PLAN
+        return plans[threads]
+
+    def start_encoder(self) -> State:
+        """The state of one mono stream before its first sample."""
+        return self.model.encoder.start(1)
+
+    def start_decoder(self) -> State:
+        """The state of one mono stream before its first frame."""
+        return self.model.decoder.start(1)
+
+    @torch.inference_mode()
+    def latents(self, audio: Tensor, state: State) -> tuple[Tensor, State]:
+        """Audio of whole hops ``[F * hop]`` to normalized latents ``[D, F]``, and the state after."""
+        return self._latents(audio.to(self.device), state, self.plan)
+
+    @torch.inference_mode()
+    def search(self, z: Tensor, n: Tensor) -> Tensor:
+        """Codes ``[M, F]`` of latents ``[D, F]``, with ``n`` ``[F]`` codebooks in a frame and -1 beyond."""
+        return self._search(z, n.to(self.device), self.plan)
+
+    @torch.inference_mode()
+    def synthesize(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+        """Codes ``[M, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
+        z = self.model.bottleneck.decode(codes.unsqueeze(0).to(self.device))[0]
+        return self._audio(z, state, self.plan)
+
+    @torch.inference_mode()
+    def conceal(self, last: Tensor, state: State, frames: int) -> tuple[Tensor, State]:
+        """Audio ``[frames * hop]`` for a gap after a frame with the codes ``last`` ``[M, 1]``.
+
+        The decoder starts anew behind the gap.
+        """
+        audio, _ = self.synthesize(last, state)
+        return fade_to_silence(audio, frames), self.start_decoder()
+
+    def _latents(self, audio: Tensor, state: State, plan: RowPlan) -> tuple[Tensor, State]:
+        hop, outputs, at = self.model.config.hop, [], 0
+        for frames, rows in plan.blocks(audio.shape[0] // hop):
+            block = _fill(audio[at * hop : (at + frames) * hop], rows * hop)
+            z, state = self.model.encoder.step(block.unsqueeze(0), state, frames)
+            outputs.append(self.model.normalize(z)[0, :, :frames])
+            at += frames
+        empty = audio.new_zeros(self.model.config.dim, 0)
+        return torch.cat([empty, *outputs], dim=1), state
+
+    def _search(self, z: Tensor, n: Tensor, plan: RowPlan) -> Tensor:
+        bottleneck = self.model.bottleneck
+        outputs = [torch.empty(bottleneck.num_codebooks, 0, dtype=torch.int64, device=z.device)]
+        at = 0
+        for frames, rows in plan.blocks(z.shape[1]):
+            block = _fill(z[:, at : at + frames], rows)
+            limits = _fill(n[at : at + frames], rows)
+            outputs.append(bottleneck.encode(block.unsqueeze(0), limits.unsqueeze(0))[0, :, :frames])
+            at += frames
+        return torch.cat(outputs, dim=1)
+
+    def _audio(self, z: Tensor, state: State, plan: RowPlan) -> tuple[Tensor, State]:
+        outputs, at = [z.new_zeros(0)], 0
+        for frames, rows in plan.blocks(z.shape[1]):
+            block = _fill(z[:, at : at + frames], rows)
+            audio, state = self.model.decoder.step(block.unsqueeze(0), state, frames)
+            outputs.append(audio[0, : frames * self.model.config.hop])
+            at += frames
+        return torch.cat(outputs), state
+
+    @torch.inference_mode()
+    def _rows_agree(self) -> bool:
+        """Whether a run of frames gives the same bits in large blocks, in small ones and frame by frame."""
+        generator = torch.Generator().manual_seed(0)
+        frames = _FILE_ROWS + 3
+        audio = (0.1 * torch.randn(frames * self.model.config.hop, generator=generator)).to(self.device)
+        n = torch.full((frames,), self.model.bottleneck.num_codebooks, device=self.device)
+        reference: tuple[Tensor, ...] | None = None
+        for plan in (_FAST_PLAN, RowPlan((_LIVE_ROWS,), alone=False), RowPlan((_LIVE_ROWS,), alone=True)):
+            part = slice(None) if not plan.alone else slice(0, 12)
+            z, _ = self._latents(
+                audio[: len(range(frames)[part]) * self.model.config.hop], self.start_encoder(), plan
+            )
+            codes = self._search(z, n[part], plan)
+            sound, _ = self._audio(z, self.start_decoder(), plan)
+            if reference is None:
+                reference = (z, codes, sound)
+            elif not all(
+                _starts_with(whole, part) for whole, part in zip(reference, (z, codes, sound), strict=True)
+            ):
+                return False
+        return True
+
+
+def _fill(block: Tensor, size: int) -> Tensor:
+    """Lengthen the last dimension to ``size`` with zeros, contiguous so that all blocks are aligned alike."""
+    return torch.nn.functional.pad(block, (0, size - block.shape[-1])).contiguous()
+
+
+def _starts_with(whole: Tensor, part: Tensor) -> bool:
+    return torch.equal(whole[..., : part.shape[-1]], part)

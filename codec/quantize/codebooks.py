@@ -1,0 +1,120 @@
+"""Care of codebooks: the k-means start, the usage of words, the replacement of words that nobody uses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from codec.errors import CodecError
+
+
+def nearest_words(x: Tensor, words: Tensor, half_norms: Tensor | None = None) -> Tensor:
+    """Indices ``[N]`` of the words ``[K, D]`` nearest to x ``[N, D]``; the lowest index wins a tie.
+
+    ``half_norms`` are the precomputed ``|word|^2 / 2`` ``[K]``.
+    """
+    half_norms = words.square().sum(dim=-1) / 2 if half_norms is None else half_norms
+    return torch.addmm(half_norms, x, words.t(), alpha=-1).argmin(dim=-1)
+
+
+def fit_kmeans(x: Tensor, num_words: int, iterations: int, generator: torch.Generator) -> Tensor:
+    """Lloyd's k-means: ``num_words`` centres ``[K, D]`` of the vectors x ``[N, D]``.
+
+    Centres start at distinct vectors. A centre that loses all its vectors restarts at one drawn from x, so
+    that each is in use.
+
+    Raises:
+        CodecError: there are fewer vectors than words, or values that are not finite.
+    """
+    if x.shape[0] < num_words:
+        raise CodecError(
+            f"k-means needs at least {num_words} vectors to start {num_words} words, not {x.shape[0]}"
+        )
+    if not torch.isfinite(x).all():
+        raise CodecError("k-means needs finite vectors: the latents hold NaN or infinite values")
+    x = x.float()
+    start = torch.randperm(x.shape[0], generator=generator)[:num_words]
+    centres = x[start.to(x.device)].clone()
+    for _ in range(iterations):
+        nearest = nearest_words(x, centres)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, x)
+        counts = torch.bincount(nearest, minlength=num_words)
+        centres = sums / counts.clamp_min(1).unsqueeze(1)
+        empty = (counts == 0).nonzero().flatten()
+        if len(empty):
+            draw = torch.randint(x.shape[0], (len(empty),), generator=generator)
+            centres[empty] = x[draw.to(x.device)]
+    return centres
+
+
+class CodebookUsage(nn.Module):
+    """Counts how often each word of each codebook was chosen since the last replacement.
+
+    Buffers, so that counts are saved, moved and resumed with the model: ``counts`` ``[M, K]`` int64,
+    ``rounds`` how many replacements
+    there were (it seeds their draws, so that all ranks of a distributed run and a resumed run draw alike).
+    """
+
+    counts: Tensor
+    rounds: Tensor
+
+    def __init__(self, num_codebooks: int, codebook_size: int) -> None:
+        super().__init__()
+        self.register_buffer("counts", torch.zeros(num_codebooks, codebook_size, dtype=torch.int64))
+        self.register_buffer("rounds", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def add(self, codes: Tensor) -> None:
+        """Count codes ``[N, M]``; -1 stands for a codebook that was not used."""
+        num_codebooks, size = self.counts.shape
+        offsets = torch.arange(num_codebooks, device=codes.device) * size
+        flat = (codes + offsets)[codes >= 0]
+        self.counts += torch.bincount(flat, minlength=num_codebooks * size).view(num_codebooks, size)
+
+
+def perplexity(counts: Tensor) -> Tensor:
+    """exp(entropy) of the usage of each codebook: ``[..., K]`` counts to ``[...]``; 1 without counts."""
+    share = counts / counts.sum(dim=-1, keepdim=True).clamp_min(1)
+    value: Tensor = torch.special.entr(share).sum(dim=-1).exp()
+    return value
+
+
+@torch.no_grad()
+def replace_unused(words: Tensor, usage: CodebookUsage, threshold: float, rows_per_word: int) -> list[Tensor]:
+    """Replace words that are hardly used by perturbed copies of used ones (Vali and Bäckström 2022, section III-C).
+
+    A codebook is judged once its words were chosen ``rows_per_word`` times on average, whatever the share of
+    rows that reach it; its
+    counts then start anew. Words chosen less often than ``threshold`` times the average become copies of
+    words drawn by usage. A copy differs
+    from its original by a hundredth of the codebook's spread: far below that, float32 would make the two
+    equal for good.
+
+    Args:
+        words: codebooks ``[M, K, D]``, changed in place.
+        usage: their counts, which must be equal on all ranks.
+        threshold: share of the average usage below which a word counts as unused.
+        rows_per_word: how many rows a word must have been offered.
+
+    Returns:
+        for each codebook the indices of its replaced words; their optimizer moments should be reset.
+    """
+    generator = torch.Generator().manual_seed(int(usage.rounds))
+    usage.rounds += 1
+    replaced = [torch.empty(0, dtype=torch.int64) for _ in range(words.shape[0])]
+    for index, counts in enumerate(usage.counts.cpu()):
+        average = counts.sum().item() / counts.numel()
+        if average < rows_per_word:
+            continue
+        unused = (counts < threshold * average).nonzero().flatten()
+        if len(unused):
+            donors = torch.multinomial(counts.double(), len(unused), replacement=True, generator=generator)
+            spread = (
+                words[index][counts.to(words.device) > 0].std(dim=0, unbiased=False).norm()
+                / words.shape[-1] ** 0.5
+            )
+            noise = torch.randn(len(unused), words.shape[-1], generator=generator).to(words)
+            words[index, unused] = words[index, donors] + 0.01 * spread * noise
+            replaced[index] = unused
+        usage.counts[index] = 0
+    return replaced
