@@ -32,9 +32,8 @@ class CodecLike(Protocol):
         self,
         audio: NDArray[np.float32],
         sample_rate: int,
-        *,
-        bitrate: float = ...,
-        num_codebooks: int | None = ...,
+        bitrate: float | None = None,
+        num_codebooks: int | None = None,
     ) -> bytes:
         """Encode audio [T] or [T, C] to the bytes of a file."""
         ...
@@ -42,17 +41,6 @@ class CodecLike(Protocol):
     def decode(self, data: bytes) -> tuple[NDArray[np.float32], int]:
         """Decode the bytes of a file to audio [T] or [T, C] and its sample rate in Hz."""
         ...
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a result says of the model: id in hex, parameter count, rate in Hz, algorithmic latency."""
-
-    name: str
-    model_id: str
-    parameters: int
-    sample_rate: int
-    latency_ms: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +59,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Setting:
-    """One operating point: a total bitrate in kbit/s, or a number of codebooks where that is given."""
+    """One operating point: either a total bitrate in kbit/s or a number of codebooks."""
 
-    bitrate: float = 6.0
+    bitrate: float | None = None
     num_codebooks: int | None = None
 
     @property
@@ -180,10 +168,7 @@ def round_trip(
     the clip.
     """
     start = time.perf_counter()
-    if setting.num_codebooks is None:
-        data = codec.encode(clip.audio, clip.sample_rate, bitrate=setting.bitrate)
-    else:
-        data = codec.encode(clip.audio, clip.sample_rate, num_codebooks=setting.num_codebooks)
+    data = codec.encode(clip.audio, clip.sample_rate, setting.bitrate, setting.num_codebooks)
     encode_seconds = time.perf_counter() - start
     if file is not None:
         file.write_bytes(data)

@@ -20,7 +20,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from codec.evaluation import spectrogram
-from codec.evaluation.evaluate import Clip, ModelFacts, RoundTrip, aggregate
+from codec.evaluation.evaluate import Clip, RoundTrip, aggregate
+from codec.evaluation.facts import ModelFacts
 from codec.evaluation.report import (
     aggregate_cells,
     aggregate_headings,

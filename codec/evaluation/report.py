@@ -6,10 +6,12 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from codec.evaluation.evaluate import Aggregate, ModelFacts, RoundTrip, aggregate
+from codec.evaluation.evaluate import Aggregate, RoundTrip, aggregate
+from codec.evaluation.facts import ModelFacts
 from codec.evaluation.metrics import Score
 from codec.evaluation.statistics import Summary
 
@@ -63,34 +65,33 @@ def format_model(facts: ModelFacts) -> str:
     )
 
 
-def clip_table(trips: Sequence[RoundTrip], metrics: Sequence[str], title: str) -> Table:
+def clip_table(trips: Sequence[RoundTrip], metrics: Sequence[str]) -> Table:
     """Lay out every round trip in one terminal table, grouped by setting, with the mean under each group.
 
     ``metrics`` names the quality columns; one that was not measured shows ``-`` throughout.
     """
-    table = Table(title=Text(title), title_justify="left", header_style="bold", pad_edge=False)
-    table.add_column("rate")
+    table = _table()
+    table.add_column("rate", no_wrap=True)
     table.add_column("clip", overflow="fold")
-    for heading in ("file", "file kbit/s", "payload", *map(metric_label, metrics), "encode", "decode"):
+    sizes = ("size", "file\nkbit/s", "payload\nkbit/s")
+    for heading in (*sizes, *map(metric_label, metrics), "encode", "decode"):
         table.add_column(heading, justify="right")
     for total in aggregate(trips):
         group = [trip for trip in trips if trip.setting == total.setting]
-        for trip in group:
+        for index, trip in enumerate(group):
             (alone,) = aggregate([trip])
             scores = [format_score(name, trip.scores.get(name)) for name in metrics]
-            table.add_row(
-                total.setting.label,
-                Text(trip.clip.name),
-                *_sizes(format_bytes(trip.file_bytes), alone, scores),
-            )
+            label = "" if index else total.setting.label
+            cells = _sizes(format_bytes(trip.file_bytes), alone, scores)
+            table.add_row(label, Text(trip.clip.name), *cells)
         means = [_mean(name, total.scores.get(name)) for name in metrics]
         table.add_row("", "mean", *_sizes("", total, means), style="bold", end_section=True)
     return table
 
 
-def aggregate_table(results: Sequence[Aggregate], metrics: Sequence[str], title: str) -> Table:
+def aggregate_table(results: Sequence[Aggregate], metrics: Sequence[str]) -> Table:
     """Lay out one row a setting for the terminal, with 95 % intervals."""
-    table = Table(title=Text(title), title_justify="left", header_style="bold", pad_edge=False)
+    table = _table()
     for index, heading in enumerate(aggregate_headings(metrics)):
         table.add_column(heading, justify="right" if index else "left")
     for result in results:
@@ -158,6 +159,10 @@ def aggregate_cells(result: Aggregate, metrics: Sequence[str]) -> list[str]:
         format_speed(result.encode_speed),
         format_speed(result.decode_speed),
     ]
+
+
+def _table() -> Table:
+    return Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _sizes(file_size: str, totals: Aggregate, scores: list[str]) -> list[str]:

@@ -22,11 +22,10 @@ class DctCodec:
         self,
         audio: NDArray[np.float32],
         sample_rate: int,
-        *,
-        bitrate: float = 6.0,
+        bitrate: float | None = None,
         num_codebooks: int | None = None,
     ) -> bytes:
-        n = num_codebooks if num_codebooks is not None else round(bitrate / KBPS_PER_CODEBOOK)
+        n = num_codebooks or round((bitrate or 6.0) / KBPS_PER_CODEBOOK)
         channels = audio.reshape(len(audio), -1).T
         frames = -(-len(audio) // HOP)
         padded = np.pad(channels, ((0, 0), (0, frames * HOP - len(audio)))).reshape(

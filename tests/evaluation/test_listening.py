@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from codec.evaluation.evaluate import Clip, ModelFacts, Setting, round_trip
+from codec.evaluation.evaluate import Clip, Setting, round_trip
+from codec.evaluation.facts import ModelFacts
 from codec.evaluation.listening import listening_page
 from tests.evaluation.chromium import Chromium
 from tests.evaluation.conftest import SAMPLE_RATE, syllables

@@ -1,0 +1,79 @@
+"""Encode and decode a few clips, print what came of it in one table, and write a page to listen to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from codec.errors import CodecError
+
+METRICS = ("pesq_wb", "stoi")
+BITRATES = (1.5, 3.0, 6.0)
+CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data" / "clips"
+CREDIT_NAME = "CREDIT.txt"
+
+
+def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
+    """Send every clip of a folder through a real file at each bitrate and report on it.
+
+    The encoded files and index.html are written to `out`; returns the page's path. Raises CodecError where
+    the model or a clip cannot be read.
+    """
+    # Here, so that a missing package or model is a sentence and `--help` is quick.
+    import torch
+
+    from codec.api import Codec
+    from codec.evaluation import evaluate, report
+    from codec.evaluation.facts import model_facts
+    from codec.evaluation.listening import listening_page
+
+    # One thread: its speed is what the project states, and it stays so beside other work on the machine.
+    torch.set_num_threads(1)
+    codec = Codec.load(model)
+    clips = evaluate.load_clips(folder)
+    metrics = evaluate.usable_metrics(METRICS)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = [evaluate.Setting(bitrate=bitrate) for bitrate in BITRATES]
+    # The first run pays for checks and memory that later ones share; a speed should not.
+    evaluate.round_trip(codec, clips[0], settings[-1], [])
+    trips = []
+    with console.status("encoding, decoding and scoring"):
+        for setting in settings:
+            for clip in clips:
+                file = out / f"{clip.name}_{setting.bitrate:g}kbps.nac"
+                trips.append(evaluate.round_trip(codec, clip, setting, metrics, file))
+    facts = model_facts(codec)
+    console.print(f"{report.format_model(facts)}; speeds on one thread", markup=False, soft_wrap=True)
+    console.print(report.clip_table(trips, METRICS))
+    for note in report.missing_notes(evaluate.aggregate(trips)):
+        console.print(note, markup=False)
+    credit = folder / CREDIT_NAME
+    text = credit.read_text(encoding="utf-8").strip() if credit.is_file() else ""
+    page = out / "index.html"
+    partial = page.with_suffix(".partial")
+    partial.write_text(listening_page(facts, trips, METRICS, text), encoding="utf-8")
+    os.replace(partial, page)
+    return page
+
+
+def main(
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    clips: Annotated[Path, typer.Option(help="Folder of audio clips.")] = CLIPS,
+    out: Annotated[Path, typer.Option(help="Folder for the encoded files and the page.")] = Path("demo"),
+) -> None:
+    """Encode and decode a few clips, print one table and write a page to listen to."""
+    console = Console(width=None if Console().is_terminal else 120)
+    try:
+        page = run_demo(model, clips, out, console)
+    except CodecError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    console.print(f"Listen: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
