@@ -114,6 +114,7 @@ def test_data_needs_no_optional_package(tmp_path: Path) -> None:
     """A rented machine often has torch, lightning and soundfile, and no network to fetch more."""
     program = (
         "import sys\n"
+        "import lightning  # which itself takes some of these where they are installed\n"
         "for name in ('torchaudio', 'librosa', 'scipy', 'matplotlib', 'pesq', 'tensorboard'):\n"
         "    sys.modules[name] = None\n"
         "from codec.training.data import AudioDataModule, DataConfig\n"
