@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.errors import CodecError
-
-Samples = NDArray[np.float32]
+from codec.training.clips import Samples
 
 # Samples beyond this are not made by any gain, so that 16-bit playback of a target never clips.
 PEAK = 0.99

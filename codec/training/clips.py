@@ -16,6 +16,8 @@ from codec.errors import CodecError
 
 log = logging.getLogger(__name__)
 
+Samples = NDArray[np.float32]
+
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 
 # A resampler needs samples on both sides of a cut; 64 of the slower rate cover torchaudio's window of 6 zero
@@ -106,13 +108,13 @@ def read_span(clip: Clip, sample_rate: int, start: int, frames: int) -> NDArray[
     return to_int16(_resample(block, clip.sample_rate, sample_rate)[offset : offset + frames])
 
 
-def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+def to_int16(samples: Samples) -> NDArray[np.int16]:
     """Round samples in [-1, 1) to 16 bits; what lies outside is clipped. Any shape."""
-    scaled: NDArray[np.float32] = np.rint(samples * np.float32(32768.0))
+    scaled: Samples = np.rint(samples * np.float32(32768.0))
     return np.clip(scaled, -32768.0, 32767.0).astype(np.int16)
 
 
-def _read(clip: Clip, start: int, frames: int) -> NDArray[np.float32]:
+def _read(clip: Clip, start: int, frames: int) -> Samples:
     """Samples [start, start + frames) of the clip's file -> float32 [frames, C]."""
     try:
         samples, _ = soundfile.read(
@@ -127,7 +129,7 @@ def _read(clip: Clip, start: int, frames: int) -> NDArray[np.float32]:
     return np.asarray(samples, dtype=np.float32)
 
 
-def _resample(samples: NDArray[np.float32], rate_in: int, rate_out: int) -> NDArray[np.float32]:
+def _resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
     """Band-limited resampling of float32 [T, C] -> float32 [ceil(T * rate_out / rate_in), C]."""
     if rate_in == rate_out:
         return samples

@@ -105,8 +105,7 @@ class _Part:
 
 
 class _PartWriter:
-    """Writes blocks of samples one after the other into FLAC files of a bounded size, in an existing
-    folder."""
+    """Writes blocks of samples one after the other into FLAC files of a bounded size, in `folder`."""
 
     def __init__(self, folder: Path, max_samples: int) -> None:
         self._folder = folder
@@ -115,8 +114,7 @@ class _PartWriter:
         self._open: dict[tuple[int, int], _Part] = {}
 
     def append(self, samples: NDArray[np.int16], sample_rate: int) -> Iterator[tuple[str, int, int]]:
-        """Write int16 [T, C] and yield part, start and length of each of its pieces: one, unless a part is
-        shorter."""
+        """Write int16 [T, C], in pieces where a part is shorter, and yield part, start and length of each."""
         channels = samples.shape[1]
         longest = self._max_samples // channels
         for first in range(0, len(samples), longest):

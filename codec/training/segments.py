@@ -9,7 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from codec.training.augment import AugmentConfig, noise_factor, random_gain, speed_and_tone
-from codec.training.spans import RandomSpans, Samples, is_active
+from codec.training.clips import Samples
+from codec.training.spans import RandomSpans, is_active
 from codec.training.store import ClipStore
 
 _MARGIN = 256  # samples cut off both ends of a block that went through the Fourier domain

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.errors import CodecError
+from codec.training.clips import Samples
 from codec.training.store import ClipStore
-
-Samples = NDArray[np.float32]
 
 _FRAME_MS = 20
 _SILENCE_RMS = 10.0 ** (-55.0 / 20.0)  # of full scale: above the noise of most recordings, below soft speech
