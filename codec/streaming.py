@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from codec.bitstream.container import ContainerReader, ContainerWriter
-from codec.bitstream.events import BlockDamaged, BlockRead, Event, HeaderRead, StreamEnd
-from codec.bitstream.header import StreamHeader
+from codec.bitstream.events import BlockDamaged, BlockRead, Event, HeaderRead
+from codec.bitstream.header import MAGIC, StreamHeader
 from codec.checkpoint import model_id
 from codec.engine import Engine
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
+from codec.playback import Damage, Playback
 from codec.rate import ConstantRate, codebooks_for_bitrate
 from codec.resample import Resampler
 
@@ -37,6 +37,8 @@ class StreamEncoder:
         bitrate: kbit/s over all channels; 6 a channel where neither it nor ``num_codebooks`` is given.
         num_codebooks: codebooks of every frame, instead of a bitrate.
         packet_ms: length of a block, 20 to 10,000 ms.
+        framing: "container" for files and pipes; "packets" for networks that lose some: every element that
+            ``push`` returns is a packet of its own, and the header comes again each second.
 
     Raises:
         UsageError: a value is out of range.
@@ -57,17 +59,10 @@ class StreamEncoder:
         self._rate = ConstantRate(_choose_codebooks(model, channels, bitrate, num_codebooks))
         if not _PACKET_MS[0] <= packet_ms <= _PACKET_MS[1]:
             raise UsageError(f"a block must last {_PACKET_MS[0]} to {_PACKET_MS[1]} ms, not {packet_ms:g}")
-        self.header = StreamHeader(
-            model_name=model.config.name,
-            model_id=model_id(model),
-            sample_rate=sample_rate,
-            channels=channels,
-            coded_rate=model.config.sample_rate,
-            hop=model.config.hop,
-            num_codebooks=self._rate.num_codebooks,
-            bits_per_code=model.bottleneck.bits_per_code,
-            block_frames=max(1, round(packet_ms / 1000 * model.frame_rate)),
-        )
+        block_frames = max(1, round(packet_ms / 1000 * model.frame_rate))
+        self.header = _describe(model, sample_rate, channels, self._rate.num_codebooks, block_frames)
+        self._frames_a_header = round(model.frame_rate) if framing == "packets" else None
+        self._frames_since_header = 0
         self._writer = ContainerWriter(self.header)
         self._resampler = Resampler(sample_rate, model.config.sample_rate, channels)
         self._states = [self._engine.start_encoder() for _ in range(channels)]
@@ -143,27 +138,29 @@ class StreamEncoder:
     def _complete_blocks(self) -> list[bytes]:
         size, output = self.header.block_frames, []
         while self._codes.shape[2] >= size:
+            output += self._repeat_header(size)
             output.append(self._writer.block(self._codes[:, :, :size].numpy()))
             self._codes = self._codes[:, :, size:].clone()
         return output
 
-
-@dataclass(frozen=True)
-class Damage:
-    """A span of the decoded audio that was concealed; of no length where only stray bytes were passed over."""
-
-    start_seconds: float
-    seconds: float
-    reason: str
+    def _repeat_header(self, frames: int) -> list[bytes]:
+        """The set-up packet again, where a second has passed since it was sent."""
+        self._frames_since_header += frames
+        if self._frames_a_header is None or self._frames_since_header <= self._frames_a_header:
+            return []
+        self._frames_since_header = frames
+        return [self.header.to_bytes()]
 
 
 class StreamDecoder:
     """Decodes one stream of bytes; holds all its state, so that one model serves many streams.
 
-    Audio is held back by a frame, since only the footer tells where the last frame ends.
+    From a container, audio is held back by a frame, since only the footer tells where the last frame ends.
 
     Args:
         model: the codec that the stream names.
+        framing: as the encoder's. With "packets" every ``push`` takes one packet; a gap that the next shows
+            is concealed by itself, one that the caller knows of earlier by ``lost``.
         name: what messages call the stream, for example its file name.
     """
 
@@ -171,9 +168,11 @@ class StreamDecoder:
         self.model = model
         self.damage: list[Damage] = []
         self._name = name
+        self._packets = framing == "packets"
         self._engine = Engine(model)
         self._reader = ContainerReader(name)
-        self._output: _Output | None = None
+        self._playback: Playback | None = None
+        self._concealed_ahead = 0
 
     @property
     def header(self) -> StreamHeader | None:
@@ -193,11 +192,12 @@ class StreamDecoder:
     def push(self, data: bytes) -> Pcm:
         """Take the next bytes and return the audio ``[n, C]`` that they complete, at the stream's own rate.
 
+        Before the header has arrived that is nothing, ``[0, 1]``.
+
         Raises:
-            CodecError: this is no stream of the codec, its header is damaged, or it was made with another
-            model.
+            CodecError: this is no stream of the codec, its header is damaged, or it needs another model.
         """
-        return self._play(self._reader.push(data))
+        return self._join(self.pieces(data))
 
     def flush(self) -> Pcm:
         """End the stream and return the audio that is left.
@@ -205,89 +205,79 @@ class StreamDecoder:
         Raises:
             CodecError: the stream ended before its header was whole.
         """
-        return self._play(self._reader.finish())
+        return self._join(self.last_pieces())
 
-    def _play(self, events: list[Event]) -> Pcm:
-        parts = [part for event in events if (part := self._play_event(event)) is not None]
+    def pieces(self, data: bytes) -> Iterator[Pcm]:
+        """As ``push``, piece by piece: a long gap in the stream then takes no memory."""
+        if self._packets and self.header is not None and data.startswith(MAGIC):
+            return  # the header again, for those who joined late
+        yield from self._play(self._reader.push(data))
+
+    def last_pieces(self) -> Iterator[Pcm]:
+        """As ``flush``, piece by piece."""
+        yield from self._play(self._reader.finish())
+
+    def push_codes(self, codes: NDArray[np.int64]) -> Pcm:
+        """Play codes ``[M, F]``, or ``[C, M, F]`` with C the same each time: audio ``[n, C]``.
+
+        Without a stream's header the audio has the model's rate; -1 stands for a codebook that was not sent.
+
+        Raises:
+            CodecError: a code is out of range.
+        """
+        tensor = torch.as_tensor(codes)
+        tensor = tensor if tensor.ndim == 3 else tensor.unsqueeze(0)
+        if self._playback is None:
+            header = _describe(self.model, self.model.config.sample_rate, tensor.shape[0], tensor.shape[1], 1)
+            self._playback = Playback(self._engine, header, hold=False)
+        return self._playback.decode(tensor)
+
+    def lost(self, frames: int) -> Pcm:
+        """Conceal the next ``frames`` frames, which the caller knows to be lost, and return audio ``[n, C]``.
+
+        Raises:
+            UsageError: nothing tells yet what is played: no header and no codes came before.
+        """
+        if self._playback is None:
+            raise UsageError("frames can be lost only after the header, or after codes")
+        self._concealed_ahead += frames
+        self.damage.append(self._playback.span(frames, "lost"))
+        return self._join(self._playback.conceal(frames))
+
+    def _join(self, pieces: Iterator[Pcm]) -> Pcm:
+        parts = list(pieces)
         channels = self.header.channels if self.header else 1
         return np.concatenate([np.zeros((0, channels), np.float32), *parts])
 
-    def _play_event(self, event: Event) -> Pcm | None:
-        if isinstance(event, HeaderRead):
-            check_model(event.header, self.model, self._name)
-            self._output = _Output(self._engine, event.header)
-            return None
-        assert self._output is not None  # the header is always the first event
-        if isinstance(event, BlockRead):
-            return self._output.decode(torch.from_numpy(event.codes))
-        if isinstance(event, BlockDamaged):
-            self.damage.append(self._output.span(event.frames, event.reason))
-            return self._output.conceal(event.frames)
-        assert isinstance(event, StreamEnd)
-        if event.reason:
-            self.damage.append(self._output.span(0, event.reason))
-        return self._output.finish(event.num_samples)
+    def _play(self, events: list[Event]) -> Iterator[Pcm]:
+        for event in events:
+            if isinstance(event, HeaderRead):
+                check_model(event.header, self.model, self._name)
+                self._playback = Playback(self._engine, event.header, hold=not self._packets)
+                continue
+            assert self._playback is not None  # the header is always the first event
+            if isinstance(event, BlockRead):
+                # Frames that were given up as lost have been played already, should they come after all.
+                late = self._played_ahead(event.codes.shape[2])
+                yield self._playback.decode(torch.from_numpy(event.codes[:, :, late:]))
+            elif isinstance(event, BlockDamaged):
+                yield from self._conceal(event, self._playback)
+            else:
+                if event.reason:
+                    self.damage.append(self._playback.span(0, event.reason))
+                yield self._playback.finish(event.num_samples)
 
+    def _conceal(self, event: BlockDamaged, playback: Playback) -> Iterator[Pcm]:
+        known = self._played_ahead(event.frames)
+        if event.frames == 0 or event.frames > known:
+            self.damage.append(playback.span(event.frames - known, event.reason))
+            yield from playback.conceal(event.frames - known)
 
-class _Output:
-    """Turns codes into audio at the rate of the stream: decoder states, alignment, resampling, exact end."""
-
-    def __init__(self, engine: Engine, header: StreamHeader) -> None:
-        self._engine = engine
-        self._header = header
-        self._states = [engine.start_decoder() for _ in range(header.channels)]
-        self._resampler = Resampler(header.coded_rate, header.sample_rate, header.channels)
-        self._to_drop = engine.model.delay
-        self._frames = 0
-        self._emitted = 0
-        self._last = torch.zeros(header.channels, header.num_codebooks, 1, dtype=torch.int64)
-        self._held = np.zeros((0, header.channels), np.float32)
-        # The encoder filled its last hop up: less than a hop, and a sample of rounding, lies behind the end.
-        self._hold = -(-header.hop * header.sample_rate // header.coded_rate) + 1
-
-    def decode(self, codes: Tensor) -> Pcm:
-        """Codes ``[C, M, F]`` to the next audio ``[n, C]``."""
-        audio = []
-        for channel, state in enumerate(self._states):
-            channel_audio, self._states[channel] = self._engine.synthesize(codes[channel], state)
-            audio.append(channel_audio.cpu())
-        self._last = codes[:, :, -1:]
-        return self._emit(audio, codes.shape[2])
-
-    def conceal(self, frames: int) -> Pcm:
-        """Audio ``[n, C]`` in place of ``frames`` lost frames."""
-        if not frames:
-            return self._held[:0]
-        audio = []
-        for channel, state in enumerate(self._states):
-            channel_audio, self._states[channel] = self._engine.conceal(self._last[channel], state, frames)
-            audio.append(channel_audio.cpu())
-        return self._emit(audio, frames)
-
-    def span(self, frames: int, reason: str) -> Damage:
-        """The place of ``frames`` lost frames that come next."""
-        seconds = self._header.hop / self._header.coded_rate
-        return Damage(self._frames * seconds, frames * seconds, reason)
-
-    def finish(self, num_samples: int | None) -> Pcm:
-        """The rest of the audio: up to ``num_samples`` in all, or all that was sent where no footer tells."""
-        held = np.concatenate([self._held, self._resampler.flush()])
-        if num_samples is None:
-            return held
-        missing = num_samples - self._emitted
-        # Only damage leaves fewer samples than the footer states; the clock stays right all the same.
-        return np.pad(held[: max(missing, 0)], ((0, max(missing - len(held), 0)), (0, 0)))
-
-    def _emit(self, audio: list[Tensor], frames: int) -> Pcm:
-        self._frames += frames
-        samples = torch.stack(audio, dim=1).numpy()
-        dropped = min(self._to_drop, len(samples))
-        self._to_drop -= dropped
-        ready = np.concatenate([self._held, self._resampler.push(samples[dropped:])])
-        keep = max(len(ready) - self._hold, 0)
-        self._held = ready[keep:]
-        self._emitted += keep
-        return ready[:keep]
+    def _played_ahead(self, frames: int) -> int:
+        """How many of the next ``frames`` frames were concealed before the stream came to them."""
+        known = min(self._concealed_ahead, frames)
+        self._concealed_ahead -= known
+        return known
 
 
 def check_model(header: StreamHeader, model: CodecModel, name: str) -> None:
@@ -311,6 +301,22 @@ def check_model(header: StreamHeader, model: CodecModel, name: str) -> None:
         raise CodecError(
             f"the header of {name} contradicts its model {header.model_name}: encode the audio again"
         )
+
+
+def _describe(
+    model: CodecModel, sample_rate: int, channels: int, num_codebooks: int, block_frames: int
+) -> StreamHeader:
+    return StreamHeader(
+        model_name=model.config.name,
+        model_id=model_id(model),
+        sample_rate=sample_rate,
+        channels=channels,
+        coded_rate=model.config.sample_rate,
+        hop=model.config.hop,
+        num_codebooks=num_codebooks,
+        bits_per_code=model.bottleneck.bits_per_code,
+        block_frames=block_frames,
+    )
 
 
 def _choose_codebooks(

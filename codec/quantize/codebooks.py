@@ -81,7 +81,7 @@ def perplexity(counts: Tensor) -> Tensor:
 
 @torch.no_grad()
 def replace_unused(words: Tensor, usage: CodebookUsage, threshold: float, rows_per_word: int) -> list[Tensor]:
-    """Replace words that are hardly used by perturbed copies of used ones (Vali and Bäckström 2022, section III-C).
+    """Replace hardly used words by perturbed copies of used ones (Vali and Bäckström 2022, section III-C).
 
     A codebook is judged once its words were chosen ``rows_per_word`` times on average, whatever the share of
     rows that reach it; its

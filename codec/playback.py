@@ -1,0 +1,104 @@
+"""Playback: what lies between codes and audio at the rate of the stream, gaps and the exact end included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codec.bitstream.header import StreamHeader
+from codec.engine import Engine
+from codec.resample import Resampler
+
+Pcm = NDArray[np.float32]
+
+# Concealment comes in pieces of this many frames: its length is what a damaged stream claims.
+_PIECE_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A span of the decoded audio that was concealed; of no length where only stray bytes were skipped."""
+
+    start_seconds: float
+    seconds: float
+    reason: str
+
+
+class Playback:
+    """Turns codes into audio at the rate of the stream.
+
+    Args:
+        engine: of the model.
+        header: of the stream.
+        hold: keep a frame back, so that the end can be cut where the footer says.
+    """
+
+    def __init__(self, engine: Engine, header: StreamHeader, hold: bool) -> None:
+        self._engine = engine
+        self._header = header
+        self._states = [engine.start_decoder() for _ in range(header.channels)]
+        self._resampler = Resampler(header.coded_rate, header.sample_rate, header.channels)
+        self._to_drop = engine.model.delay
+        self._frames = 0
+        self._emitted = 0
+        self._last = torch.zeros(header.channels, header.num_codebooks, 1, dtype=torch.int64)
+        self._held = np.zeros((0, header.channels), np.float32)
+        # The encoder filled its last hop up: less than a hop, and a sample of rounding, lies behind the end.
+        self._hold = -(-header.hop * header.sample_rate // header.coded_rate) + 1 if hold else 0
+
+    def decode(self, codes: Tensor) -> Pcm:
+        """Codes ``[C, M, F]`` to the next audio ``[n, C]``."""
+        if not codes.shape[2]:
+            return self._held[:0]
+        audio = []
+        for channel, state in enumerate(self._states):
+            channel_audio, self._states[channel] = self._engine.synthesize(codes[channel], state)
+            audio.append(channel_audio.cpu())
+        self._last = codes[:, :, -1:]
+        return self._emit(audio, codes.shape[2])
+
+    def conceal(self, frames: int) -> Iterator[Pcm]:
+        """Audio in place of ``frames`` lost frames, in pieces ``[n, C]`` of bounded length."""
+        for start in range(0, frames, _PIECE_FRAMES):
+            count = min(_PIECE_FRAMES, frames - start)
+            yield self._emit(self._fade(count) if start == 0 else self._silence(count), count)
+
+    def _fade(self, frames: int) -> list[Tensor]:
+        audio = []
+        for channel, state in enumerate(self._states):
+            channel_audio, self._states[channel] = self._engine.conceal(self._last[channel], state, frames)
+            audio.append(channel_audio.cpu())
+        return audio
+
+    def _silence(self, frames: int) -> list[Tensor]:
+        return [torch.zeros(frames * self._header.hop)] * self._header.channels
+
+    def span(self, frames: int, reason: str) -> Damage:
+        """The place of ``frames`` lost frames that come next."""
+        seconds = self._header.hop / self._header.coded_rate
+        return Damage(self._frames * seconds, frames * seconds, reason)
+
+    def finish(self, num_samples: int | None) -> Pcm:
+        """The rest of the audio: up to ``num_samples`` in all, or all that was sent where no footer tells."""
+        held = np.concatenate([self._held, self._resampler.flush()])
+        if num_samples is None:
+            return held
+        missing = num_samples - self._emitted
+        # Only damage leaves fewer samples than the footer states; the clock stays right all the same.
+        return np.pad(held[: max(missing, 0)], ((0, max(missing - len(held), 0)), (0, 0)))
+
+    def _emit(self, audio: list[Tensor], frames: int) -> Pcm:
+        self._frames += frames
+        samples = torch.stack(audio, dim=1).numpy()
+        dropped = min(self._to_drop, len(samples))
+        self._to_drop -= dropped
+        ready = np.concatenate([self._held, self._resampler.push(samples[dropped:])])
+        keep = max(len(ready) - self._hold, 0)
+        self._held = ready[keep:]
+        self._emitted += keep
+        return ready[:keep]

@@ -1,0 +1,90 @@
+"""Released models: what is written is read, and damaged or foreign files are refused with a sentence."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from codec.checkpoint import find_checkpoint, load_model, model_id, save_model, weights_of
+from codec.config import to_mapping
+from codec.errors import CodecError
+from tests.small_model import SMALL, small_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(small_model(), tmp_path / "small")
+    return tmp_path / "small"
+
+
+def test_the_stored_16_bit_weights_are_the_model(folder: Path, tmp_path: Path) -> None:
+    model = load_model(folder)
+    for name, value in weights_of(small_model()).items():
+        assert torch.equal(weights_of(model)[name], value.half().float()), name
+    save_model(model, tmp_path / "again")
+    first, second = ((path / "model.safetensors").read_bytes() for path in (folder, tmp_path / "again"))
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+    assert model_id(load_model(tmp_path / "again")) == model_id(model) == model_id(small_model())
+
+
+def test_the_id_follows_the_decoder_and_the_codebooks_but_not_the_encoder() -> None:
+    model = small_model()
+    reference = model_id(model)
+    assert len(reference) == 8
+    model.encoder_network.project_out.weight.add_(1.0)  # type: ignore[operator, union-attr]
+    assert model_id(model) == reference
+    model.bottleneck.quantizer.words.add_(0.5)
+    assert model_id(model) != reference
+    other = small_model()
+    other.decoder_network.project_in.weight.mul_(2.0)  # type: ignore[operator, union-attr]
+    assert model_id(other) not in (reference, model_id(model))
+    assert model_id(small_model(config=replace(SMALL, name="renamed"))) == reference
+
+
+def test_models_are_found_by_path_and_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_checkpoint(folder) == folder
+    with pytest.raises(CodecError, match="no model small was found"):
+        find_checkpoint("small")
+    monkeypatch.setenv("CODEC_CHECKPOINTS", f"/nowhere:{folder.parent}")
+    assert find_checkpoint("small") == folder
+
+
+def test_weights_of_another_configuration_are_refused(folder: Path) -> None:
+    config = to_mapping(replace(SMALL, dim=17))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(CodecError, match="does not fit its configuration"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "huge header"])
+def test_damaged_weights_are_refused(folder: Path, damage: str) -> None:
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    contents = {"cut": data[: len(data) // 2], "text": b"hello", "empty": b"", "huge header": b"\xff" * 16}
+    path.write_bytes(contents[damage])
+    with pytest.raises(CodecError, match=r"model\.safetensors cannot be read"):
+        load_model(folder)
+
+
+def test_a_missing_or_surplus_weight_is_named(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    name = "decoder_network.log_gain.bias"
+    for changed in (weights | {"zzz": torch.zeros(1)}, {k: v for k, v in weights.items() if k != name}):
+        save_file(changed, path)
+        with pytest.raises(CodecError, match=r"zzz|log_gain"):
+            load_model(folder)
+
+
+def test_weights_beyond_16_bits_are_not_released(tmp_path: Path) -> None:
+    model = small_model()
+    model.bottleneck.quantizer.words[0, 0, 0] = 1e6
+    with pytest.raises(CodecError, match=r"quantizer\.words does not fit"):
+        save_model(model, tmp_path / "x")
+    assert not (tmp_path / "x" / "model.safetensors").exists()

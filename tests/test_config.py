@@ -1,0 +1,78 @@
+"""Configurations: yaml to dataclasses and back, and the errors that name a wrong key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from codec.config import (
+    BottleneckConfig,
+    CodecConfig,
+    SeanetConfig,
+    SpectralConfig,
+    from_mapping,
+    read_yaml,
+    to_mapping,
+)
+from codec.errors import CodecError
+
+CONFIGS = [
+    CodecConfig("one"),
+    CodecConfig("two", 24_000, network=SeanetConfig(dilations=(1, 3, 9), lstm_layers=0)),
+    CodecConfig("three", network=SpectralConfig(overlap=160), bottleneck=BottleneckConfig(num_codebooks=3)),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_yaml_gives_the_same_configuration_back(config: CodecConfig) -> None:
+    text = yaml.safe_dump(to_mapping(config))
+    assert from_mapping(CodecConfig, yaml.safe_load(text), "file.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hopp": 320}, r"x\.yaml: unknown key 'hopp'"),
+        ({"hop": "320"}, r"x\.yaml: hop must be of type int, not '320'"),
+        ({"hop": True}, r"hop must be of type int"),
+        ({"hop": 0}, r"hop must be positive"),
+        ({"name": None}, r"name must be of type str"),
+        ({"name": "a/b"}, r"without slashes"),
+        ({"name": "ä" * 17}, r"1 to 32 bytes"),
+        ({"network": {"kind": "wavelet"}}, r"network: unknown kind 'wavelet', known are spectral, seanet"),
+        ({"network": {"kind": "spectral", "wide": 1}}, r"network: unknown key 'wide'"),
+        ({"network": {"kind": "seanet", "strides": [2, "4"]}}, r"network: strides must be of type int"),
+        ({"network": 3}, r"network must be a mapping"),
+        ({"bottleneck": {"codebook_size": 1000}}, r"power of two"),
+        ({"bottleneck": {"kind": "magic"}}, r"must be one of residual"),
+        ({"bottleneck": []}, r"bottleneck must be a mapping"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(change: dict[str, object], message: str) -> None:
+    data = to_mapping(CodecConfig("one")) | change
+    with pytest.raises(CodecError, match=message):
+        from_mapping(CodecConfig, data, "x.yaml")
+
+
+def test_a_missing_name_is_named() -> None:
+    with pytest.raises(CodecError, match="'name' is missing"):
+        from_mapping(CodecConfig, {}, "x.yaml")
+
+
+def test_files_that_hold_no_mapping_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for content, message in [(b"- 1", "mapping"), (b"a: [", "no valid yaml"), (b"\xff\xfe\x00", "c.yaml")]:
+        path.write_bytes(content)
+        with pytest.raises(CodecError, match=message):
+            read_yaml(path)
+    with pytest.raises(CodecError, match="cannot read"):
+        read_yaml(tmp_path / "missing.yaml")
+
+
+def test_integers_serve_as_floats() -> None:
+    data = to_mapping(CodecConfig("one", network=replace(SpectralConfig(), compression=1.0)))
+    data["network"]["compression"] = 1
+    assert from_mapping(CodecConfig, data, "x").network == SpectralConfig(compression=1.0)
