@@ -73,9 +73,9 @@ class CodecTraining(lightning.LightningModule):
             self._start_codebooks(step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output, quantized = self.model(
-                batch.input[:, 0], self._draw_codebooks(len(batch.input)), quantize
+                batch.input, self._draw_codebooks(len(batch.input)), quantize
             )
-        terms = self.reconstruction(batch.target[:, 0], output)
+        terms = self.reconstruction(batch.target, output)
         weights = self.reconstruction.weights()
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         if quantized is not None:
@@ -156,7 +156,7 @@ class CodecTraining(lightning.LightningModule):
         frames = dataset.segment_samples // hop
         latents = []
         for index in range(-(-self.recipe.training.quantization.kmeans_vectors // (_KMEANS_BATCH * frames))):
-            audio = dataset.batch(step + index * _KMEANS_BATCH, _KMEANS_BATCH).input[:, 0].to(self.device)
+            audio = dataset.batch(step + index * _KMEANS_BATCH, _KMEANS_BATCH).input.to(self.device)
             latents.append(self.model.normalize(self.model.encoder(audio)))
         self.model.bottleneck.fit_kmeans(torch.cat(latents), seed=self.recipe.training.seed)
         words = self.model.bottleneck.quantizer.words

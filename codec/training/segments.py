@@ -20,7 +20,7 @@ _MAX_DRAWS = 8  # of one segment until it is not silent; a source of silence alo
 
 
 class SegmentBatch(NamedTuple):
-    """input: what the codec hears; target: what it should give back; both float32 [B, 1, T]."""
+    """input: what the codec hears; target: what it should give back; both float32 [B, T]."""
 
     input: torch.Tensor
     target: torch.Tensor
@@ -64,9 +64,7 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
     def batch(self, start: int, size: int) -> SegmentBatch:
         """Segments [start, start + size) as one batch."""
         inputs, targets = zip(*(self[index] for index in range(start, start + size)), strict=True)
-        return SegmentBatch(
-            torch.from_numpy(np.stack(inputs))[:, None], torch.from_numpy(np.stack(targets))[:, None]
-        )
+        return SegmentBatch(torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets)))
 
     def _draw(self, rng: np.random.Generator) -> tuple[Samples, bool]:
         """One candidate float32 [T], and whether enough of it is more than silence."""

@@ -86,7 +86,7 @@ def test_segments_are_whole_hops(tmp_path: Path) -> None:
     data.setup()
     (batch,) = islice(data.train_dataloader(), 1)
     assert data.segment_samples == 1600
-    assert batch.input.shape == (16, 1, 1600)
+    assert batch.input.shape == (16, 1600)
 
 
 def test_sources_are_joined_and_noise_is_used(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_data_needs_no_optional_package(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(write_folder(tmp_path))]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "[16, 1, 16000]" in result.stdout, result.stderr
+    assert "[16, 16000]" in result.stdout, result.stderr
 
 
 def test_validation_speakers_are_left_out_of_plain_folders(tmp_path: Path) -> None:

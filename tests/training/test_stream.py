@@ -22,14 +22,14 @@ def dataset(tmp_path: Path) -> SegmentDataset:
 
 
 def _inputs(stream: SegmentStream, steps: int, workers: int = 0) -> torch.Tensor:
-    """Inputs of the first steps, [steps, B, 1, T]."""
+    """Inputs of the first steps, [steps, B, T]."""
     loader: DataLoader[SegmentBatch] = DataLoader(stream, batch_size=None, num_workers=workers)
     return torch.stack([batch.input for batch in islice(loader, steps)])
 
 
 def test_batches_hold_the_segments_in_order(dataset: SegmentDataset) -> None:
     batches = _inputs(SegmentStream(dataset, batch_size=4), 3)
-    assert batches.shape == (3, 4, 1, 2000)
+    assert batches.shape == (3, 4, 2000)
     expected = np.stack([dataset[index][0] for index in range(12)])
     assert np.array_equal(batches.reshape(12, 2000).numpy(), expected)
 
