@@ -13,7 +13,8 @@ def nearest_words(x: Tensor, words: Tensor, half_norms: Tensor | None = None) ->
 
     ``half_norms`` are the precomputed ``|word|^2 / 2`` ``[K]``.
     """
-    half_norms = words.square().sum(dim=-1) / 2 if half_norms is None else half_norms
+    if half_norms is None:
+        half_norms = torch.linalg.vector_norm(words, dim=-1).square() / 2
     return torch.addmm(half_norms, x, words.t(), alpha=-1).argmin(dim=-1)
 
 
