@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from codec.errors import CodecError
 from codec.training.config import Recipe
 from codec.training.data import AudioDataModule
 from codec.training.module import CodecTraining
+from codec.training.saving import StateSaver
 
 log = logging.getLogger(__name__)
 
@@ -60,18 +60,13 @@ def fit(
     datamodule = AudioDataModule(
         recipe.training.data, recipe.model.sample_rate, data, noise, recipe.training.seed, recipe.model.hop
     )
-    keep = ModelCheckpoint(
-        run,
-        filename="last",
-        save_on_train_epoch_end=False,
-        train_time_interval=timedelta(minutes=save_minutes),
-    )
     bars = [TQDMProgressBar(refresh_rate=10)] if progress else []
     trainer = lightning.Trainer(
         accelerator=accelerator,
         max_epochs=-1,
         logger=TensorBoardLogger(run, name="", version=""),
-        callbacks=[keep, *bars, *callbacks],
+        callbacks=[StateSaver(state, save_minutes), *bars, *callbacks],
+        enable_checkpointing=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=20,
