@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 class StateSaver(Callback):
     """Saves the whole state every so many minutes.
 
-    Lightning's own ModelCheckpoint never saves by time under manual optimization (seen in 2.6: it returns before
+    Lightning's ModelCheckpoint never saves by time under manual optimization (seen in 2.6: it returns before
     it looks at the clock).
 
     Args:
