@@ -22,7 +22,7 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 SHORT_SECONDS = 10.0
 GOAL_MB = 50.0
-COMMAND = [sys.executable, "-c", "from codec.cli.main import main; main()", "encode"]
+COMMAND = [sys.executable, "-m", "codec.cli.main", "encode"]
 
 
 def write_looped(clips: Path, seconds: float, path: Path) -> None:

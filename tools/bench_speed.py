@@ -85,7 +85,8 @@ def live_steps(codec: Codec, audio: Pcm, bitrate: float) -> tuple[NDArray[np.flo
 @torch.inference_mode()
 def whole_pass_speeds(config: Path, audio: Pcm, sample_rate: int) -> tuple[float, float, CodecModel]:
     """Networks of a configuration, random weights, over [T] in one pass: times real time each way."""
-    model = CodecModel(from_mapping(CodecConfig, read_yaml(config), str(config))).eval()
+    where = f"{config}: model"
+    model = CodecModel(from_mapping(CodecConfig, read_yaml(config).get("model"), where)).eval()
     seconds = len(audio) / sample_rate
     samples = resample(audio, sample_rate, model.config.sample_rate)
     whole = torch.from_numpy(samples[: len(samples) // model.config.hop * model.config.hop].copy())[None]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from codec.errors import CodecError
+from codec.atomic import AtomicFile
+from codec.errors import CodecError, UsageError
 
 METRICS = ("pesq_wb", "stoi")
 BITRATES = (1.5, 3.0, 6.0)
@@ -33,10 +33,10 @@ def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
 
     # One thread: its speed is what the project states, and it stays so beside other work on the machine.
     torch.set_num_threads(1)
-    codec = Codec.load(model)
+    _make_folder(out)
     clips = evaluate.load_clips(folder)
     metrics = evaluate.usable_metrics(METRICS)
-    out.mkdir(parents=True, exist_ok=True)
+    codec = Codec.load(model)
     settings = [evaluate.Setting(bitrate=bitrate) for bitrate in BITRATES]
     # The first run pays for checks and memory that later ones share; a speed should not.
     evaluate.round_trip(codec, clips[0], settings[-1], [])
@@ -44,8 +44,8 @@ def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
     with console.status("encoding, decoding and scoring"):
         for setting in settings:
             for clip in clips:
-                file = out / f"{clip.name}_{setting.bitrate:g}kbps.nac"
-                trips.append(evaluate.round_trip(codec, clip, setting, metrics, file))
+                target = out / f"{clip.name}_{setting.bitrate:g}kbps.nac"
+                trips.append(evaluate.round_trip(codec, clip, setting, metrics, target))
     facts = model_facts(codec)
     console.print(f"{report.format_model(facts)}; speeds on one thread", markup=False, soft_wrap=True)
     console.print(report.clip_table(trips, METRICS))
@@ -54,10 +54,18 @@ def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
     credit = folder / CREDIT_NAME
     text = credit.read_text(encoding="utf-8").strip() if credit.is_file() else ""
     page = out / "index.html"
-    partial = page.with_suffix(".partial")
-    partial.write_text(listening_page(facts, trips, METRICS, text), encoding="utf-8")
-    os.replace(partial, page)
+    with AtomicFile(page, force=True) as file:
+        file.write(listening_page(facts, trips, METRICS, text).encode())
     return page
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be made a folder ({error.strerror}): name another with --out"
+        ) from error
 
 
 def main(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from codec.atomic import AtomicFile
 from codec.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
@@ -48,14 +49,6 @@ def groups(trips: list[RoundTrip], split: int) -> dict[str, list[RoundTrip]]:
     return {name: [trip for trip in trips if trip.clip in part] for name, part in parts.items()}
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under its name whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def run(
     folder: Path, model: str, settings: list[Setting], metrics: list[str], split: int
 ) -> tuple[list[RoundTrip], str]:
@@ -70,9 +63,9 @@ def run(
     from codec.evaluation import evaluate, report
     from codec.evaluation.facts import model_facts
 
-    codec = Codec.load(model)
-    clips = evaluate.load_clips(folder)
     usable = evaluate.usable_metrics(metrics)
+    clips = evaluate.load_clips(folder)
+    codec = Codec.load(model)
     evaluate.round_trip(codec, clips[0], settings[0], [])
     work = [(setting, clip) for setting in settings for clip in clips]
     trips = [
@@ -112,14 +105,19 @@ def main(
     torch.set_num_threads(threads)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     try:
-        trips, document = run(clips, model, parse_settings(bitrates, codebooks), names, split)
+        with ExitStack() as stack:
+            # Opened first: hours of measuring should not end at a folder that is missing.
+            files = [
+                stack.enter_context(AtomicFile(path, force=True)) if path else None
+                for path in (csv, markdown)
+            ]
+            trips, document = run(clips, model, parse_settings(bitrates, codebooks), names, split)
+            for file, text in zip(files, (to_csv(trips, names), document), strict=True):
+                if file:
+                    file.write(text.encode())
     except CodecError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
-    if csv:
-        write_whole(csv, to_csv(trips, names))
-    if markdown:
-        write_whole(markdown, document)
 
 
 if __name__ == "__main__":
