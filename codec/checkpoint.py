@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from codec.atomic import AtomicFile
 from codec.config import CodecConfig, from_mapping, read_yaml, to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
@@ -78,8 +79,9 @@ def save_model(model: CodecModel, folder: str | Path) -> None:
                 f"the weight {name} does not fit 16-bit storage: it holds huge or non-finite values"
             )
     config = yaml.safe_dump(to_mapping(model.config), sort_keys=False)
-    (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
-    save_file(weights, folder / WEIGHTS_NAME)
+    for name, data in ((CONFIG_NAME, config.encode()), (WEIGHTS_NAME, save(weights))):
+        with AtomicFile(folder / name, force=True) as file:
+            file.write(data)
 
 
 def model_id(model: CodecModel) -> bytes:
