@@ -40,10 +40,10 @@ class RawFormat:
                 f"raw samples cannot be {self.subtype!r}; choose one of {', '.join(SAMPLE_BYTES)}"
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
-            raise UsageError(f"raw audio cannot have {self.channels} channels; give 1 to {MAX_CHANNELS}")
+            raise UsageError(f"sound cannot have {self.channels} channels; give 1 to {MAX_CHANNELS}")
         if not MIN_SAMPLE_RATE <= self.sample_rate <= MAX_SAMPLE_RATE:
             raise UsageError(
-                f"raw audio cannot have {self.sample_rate} Hz; give {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
+                f"sound cannot have {self.sample_rate} Hz; give {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
             )
 
     @property
