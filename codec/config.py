@@ -8,6 +8,7 @@ union of dataclasses is told apart by the key ``kind``, which every member of su
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -58,9 +59,10 @@ class SeanetConfig:
     """The SoundStream and EnCodec shape: strided convolutions with residual units between them.
 
     ``strides`` are the encoder's, first layer first; their product is the hop. ``filters`` double at each
-    stride.
-    ``dilations`` has one entry for each residual unit of a stage; ``compress`` divides the channels inside a
-    unit.
+    stride. ``dilations`` has one entry for each residual unit of a stage; ``compress`` divides the channels
+    inside a unit. ``kernel`` is that of the first and last convolutions, except that the one which makes the
+    latent has ``last_kernel``, and ``residual_kernel`` that of the dilated ones. With ``true_skip`` units add
+    to their input itself, otherwise to a pointwise convolution of it.
     """
 
     kind: Literal["seanet"] = "seanet"
@@ -80,6 +82,10 @@ class SeanetConfig:
             raise CodecError("strides and dilations must be non-empty lists of positive numbers")
         if self.lstm_layers < 0:
             raise CodecError("lstm_layers must not be negative")
+        if self.filters % self.compress:
+            raise CodecError(
+                f"compress must divide the {self.filters} filters, which {self.compress} does not"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +117,11 @@ class CodecConfig:
         _require_positive(self, "sample_rate", "hop", "dim")
         if not self.name or len(self.name.encode()) > 32 or any(c in "/\\\0" for c in self.name):
             raise CodecError(f"the model name {self.name!r} must be 1 to 32 bytes of UTF-8 without slashes")
+        if isinstance(self.network, SeanetConfig) and math.prod(self.network.strides) != self.hop:
+            raise CodecError(
+                f"the strides {list(self.network.strides)} multiply to {math.prod(self.network.strides)},"
+                f" not to the hop of {self.hop}: change one of the two"
+            )
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ them. Every layer is causal and gives its output without waiting for later input
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Protocol, cast
 
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import CodecConfig, SeanetConfig
-from codec.errors import CodecError
 from codec.nn.convolution import CausalConv, CausalTransposedConv
 from codec.nn.layers import State
 from codec.nn.recurrent import ResidualLstm
@@ -96,15 +94,10 @@ class LayerSequence(nn.ModuleList):
 
 
 class SeanetEncoder(nn.Module):
-    """Audio ``[B, F * hop]`` to latents ``[B, D, F]``.
-
-    Raises:
-        CodecError: the strides do not multiply to the hop, or the filters cannot be divided.
-    """
+    """Audio ``[B, F * hop]`` to latents ``[B, D, F]``."""
 
     def __init__(self, config: CodecConfig, network: SeanetConfig) -> None:
         super().__init__()
-        _check(config, network)
         self.hop = config.hop
         channels = network.filters
         layers: list[nn.Module] = [CausalConv(1, channels, network.kernel, activate=False)]
@@ -137,17 +130,12 @@ class SeanetEncoder(nn.Module):
 
 
 class SeanetDecoder(nn.Module):
-    """Latents ``[B, D, F]`` to audio ``[B, F * hop]``: the encoder's layers mirrored, without delay.
-
-    Raises:
-        CodecError: the strides do not multiply to the hop, or the filters cannot be divided.
-    """
+    """Latents ``[B, D, F]`` to audio ``[B, F * hop]``: the encoder's layers mirrored, without delay."""
 
     delay = 0
 
     def __init__(self, config: CodecConfig, network: SeanetConfig) -> None:
         super().__init__()
-        _check(config, network)
         self.hop = config.hop
         channels = network.filters * 2 ** len(network.strides)
         layers: list[nn.Module] = [CausalConv(config.dim, channels, network.kernel, activate=False)]
@@ -189,16 +177,3 @@ def _residual_units(channels: int, network: SeanetConfig) -> list[nn.Module]:
 
 def _lstm(channels: int, network: SeanetConfig) -> list[nn.Module]:
     return [ResidualLstm(channels, network.lstm_layers)] if network.lstm_layers else []
-
-
-def _check(config: CodecConfig, network: SeanetConfig) -> None:
-    product = math.prod(network.strides)
-    if product != config.hop:
-        strides = list(network.strides)
-        raise CodecError(
-            f"strides {strides} multiply to {product}, not to the hop {config.hop}: change one of them"
-        )
-    if network.filters % network.compress:
-        raise CodecError(
-            f"compress must divide the {network.filters} filters, which {network.compress} does not"
-        )
