@@ -1,0 +1,80 @@
+"""`codec decode`: a bitstream to sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from codec.cli.batch import code_folder
+from codec.cli.console import Console
+from codec.cli.encode import SUFFIX
+from codec.cli.folders import Job
+from codec.cli.options import Force, Jobs, Json, ModelOfStream, Quiet, Recursive
+from codec.cli.reports import Report, tell
+from codec.cli.streams import STANDARD
+from codec.errors import UsageError
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """The options that concern each file."""
+
+    model: str | None
+    raw: bool
+    subtype: str | None
+    strict: bool
+    force: bool
+
+
+def decode(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A bitstream; - is standard input.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUT", help="WAV, FLAC, Ogg or MP3, by its suffix; - is standard output, a WAV."
+        ),
+    ],
+    model: ModelOfStream = None,
+    subtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Sample format: PCM_16, PCM_24, FLOAT ... of a file, s16le, s24le, f32le ... with --raw; by "
+            "default 16 bits.",
+            show_default=False,
+        ),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write samples without a header.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a damaged bitstream: write nothing and exit with 1.")
+    ] = False,
+    recursive: Recursive = False,
+    jobs: Jobs = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Decode a bitstream to sound of the original rate, channels and length.
+
+    What is damaged is concealed and told in a warning; the exit code is 0 then.
+
+    SIGINT (Ctrl-C) or SIGTERM ends a stream from a pipe properly: OUT is complete up to there, and the exit
+    code is 0. While a file is read, they break off: nothing is written, and the exit code is 130 or 143.
+    """
+    options = DecodeOptions(model, raw, subtype, strict, force)
+    console = Console(quiet, as_json, stdout_is_audio=target == STANDARD)
+    if recursive:
+        if raw:
+            raise UsageError("--raw goes with a single file: leave -r out")
+        return code_folder(partial(_decode_job, options), source, target, (SUFFIX,), ".wav", jobs, console)
+    from codec.cli.decoding import decode_file
+
+    return tell(decode_file(source, target, options, console), console)
+
+
+def _decode_job(options: DecodeOptions, job: Job) -> Report:
+    from codec.cli.decoding import decode_file
+
+    return decode_file(job.source, job.target, options, Console(quiet=True))

@@ -1,0 +1,113 @@
+"""What a verb tells of a file that it coded: fields for JSON, a sentence for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from codec.cli.console import Console, count
+
+
+@dataclass(frozen=True)
+class Report:
+    """One coded file.
+
+    Attributes:
+        input: where it came from.
+        output: where it went.
+        seconds: duration of the sound.
+        samples: of each channel.
+        sample_rate: of the sound, Hz.
+        channels: of the sound.
+        model: name of the model.
+        model_id: its id, 16 hexadecimal digits.
+        codebooks: of each frame.
+        file_bytes: size of the bitstream.
+        payload_bits: its codes.
+        container_bits: its header, footer and block overhead.
+        elapsed: seconds of work, without the loading of the model.
+        ended_by: the signal that ended a live input, or None.
+        warnings: sentences.
+    """
+
+    input: str
+    output: str
+    seconds: float
+    samples: int
+    sample_rate: int
+    channels: int
+    model: str
+    model_id: str
+    codebooks: int
+    file_bytes: int
+    payload_bits: int
+    container_bits: int
+    elapsed: float
+    ended_by: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def kbps(self) -> float | None:
+        """Real bitrate, size of the file over duration, in kbit/s; None for no sound."""
+        return self._rate(8 * self.file_bytes)
+
+    @property
+    def speed(self) -> float | None:
+        """Times real time; of a live input at most 1."""
+        return self.seconds / self.elapsed if self.elapsed else None
+
+    def values(self) -> dict[str, Any]:
+        """The fields for JSON; the warnings go with the whole command."""
+        fields = asdict(self)
+        del fields["warnings"]
+        return {**fields, "kbps": self.kbps, "speed": self.speed}
+
+    def sentence(self) -> str:
+        """One line for people."""
+        parts = [
+            f"{self.input} -> {self.output}: {self.seconds:.2f} s",
+            f"{count(self.channels, 'channel')} of {self.sample_rate} Hz",
+            f"{count(self.codebooks, 'codebook')} of {self.model}",
+            self._bitrate(),
+        ]
+        if self.speed is not None:
+            parts.append(f"{self.speed:.1f} x real time")
+        if self.ended_by is not None:
+            parts.append(f"ended by {self.ended_by} and complete up to there")
+        return ", ".join(parts)
+
+    def _bitrate(self) -> str:
+        if not self.seconds:
+            return count(self.file_bytes, "byte")
+        payload, container = self._rate(self.payload_bits), self._rate(self.container_bits)
+        return f"{self.kbps:.2f} kbit/s (payload {payload:.2f}, container {container:.2f})"
+
+    def _rate(self, bits: int) -> float | None:
+        return bits / self.seconds / 1000 if self.seconds else None
+
+
+@dataclass(frozen=True)
+class DecodeReport(Report):
+    """One decoded file.
+
+    Attributes:
+        clipped_samples: how many lay beyond full scale.
+        damage: concealed spans, each with `start_seconds`, `seconds` and `reason`.
+    """
+
+    clipped_samples: int = 0
+    damage: list[dict[str, Any]] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """One line for people."""
+        clipped = f", {count(self.clipped_samples, 'sample')} clipped" if self.clipped_samples else ""
+        return super().sentence() + clipped
+
+
+def tell(report: Report, console: Console) -> int:
+    """Say how one file went; returns the exit code."""
+    for warning in report.warnings:
+        console.warn(warning)
+    console.note(report.sentence())
+    console.report(report.values())
+    return 0
