@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from codec.bitstream.container import ContainerReader
 from codec.errors import CodecError, UsageError
-from codec.evaluation.metrics import METRICS, FloatArray, Score, available
+from codec.evaluation.mel import FloatArray
+from codec.evaluation.metrics import METRICS, Score, available
 from codec.evaluation.statistics import Summary, summarize
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3")

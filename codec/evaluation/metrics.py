@@ -16,12 +16,10 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codec.errors import CodecError
+from codec.evaluation.mel import FloatArray, mel_magnitude
 from codec.extras import require
-
-FloatArray = NDArray[np.floating[Any]]
 
 # The reference implementation of P.862 keeps room for 50 utterances and writes past it: pieces of 15 s cannot
 # hold as many, since an utterance and the pause after it take at least 0.4 s together.
@@ -110,12 +108,10 @@ def log_mel_distance(reference: FloatArray, degraded: FloatArray, sample_rate: i
     if reference.size == 0:
         return Score(None, "the clip is empty")
     window = 2 ** round(math.log2(0.064 * sample_rate))
-    librosa = require("librosa", extra="eval")
-    filters = librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=_MEL_BANDS)
 
     def decibels(signal: FloatArray) -> FloatArray:
-        magnitude = np.abs(librosa.stft(signal, n_fft=window, pad_mode="constant")) * (2.0 / window)
-        return np.asarray(20.0 * np.log10(np.maximum(filters @ magnitude, _MEL_FLOOR)))
+        magnitude = mel_magnitude(signal, sample_rate, window, window // 4, _MEL_BANDS)
+        return np.asarray(20.0 * np.log10(np.maximum(magnitude, _MEL_FLOOR)))
 
     return Score(float(np.mean(np.abs(decibels(reference) - decibels(degraded)))))
 

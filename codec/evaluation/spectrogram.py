@@ -7,7 +7,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.evaluation.metrics import FloatArray
+from codec.evaluation.mel import FloatArray, mel_magnitude
 from codec.extras import require
 
 _BANDS = 128
@@ -16,22 +16,14 @@ _RANGE_DB = 80.0
 
 
 def log_mel(audio: FloatArray, sample_rate: int) -> NDArray[np.float32]:
-    """Compute the log-mel power spectrogram in dB re full scale, [128, frames], one frame every 12 ms.
+    """Compute the log-mel spectrogram in dB re full scale, [128, frames], one frame every 12 ms.
 
     ``audio`` is [T] or [T, C], whose channels are averaged; the bands reach half the sample rate.
     """
-    librosa = require("librosa", extra="eval")
     mono = audio if audio.ndim == 1 else audio.mean(axis=1)
     window = 2 ** round(np.log2(0.048 * sample_rate))
-    power = librosa.feature.melspectrogram(
-        y=np.asarray(mono, np.float32),
-        sr=sample_rate,
-        n_fft=window,
-        hop_length=round(_STEP_SECONDS * sample_rate),
-        n_mels=_BANDS,
-        pad_mode="constant",
-    )
-    return np.asarray(librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None), np.float32)
+    magnitude = mel_magnitude(mono, sample_rate, window, round(_STEP_SECONDS * sample_rate), _BANDS)
+    return np.asarray(20.0 * np.log10(np.maximum(magnitude, 1e-6)), np.float32)
 
 
 def draw_png(decibels: NDArray[np.float32], peak_db: float) -> bytes:
