@@ -3,75 +3,155 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import lightning
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.utilities import rank_zero_only
 
-from codec.errors import CodecError
-from codec.training.config import Recipe
+from codec.errors import CodecError, UsageError
+from codec.training.callbacks import CodebookMonitor, StepBar, Validation
+from codec.training.config import Recipe, recipe_yaml
 from codec.training.data import AudioDataModule
 from codec.training.module import CodecTraining
 from codec.training.saving import StateSaver
+from codec.training.state import STATE_NAME, StateFiles, initial_model, read_state, recipe_of
 
 log = logging.getLogger(__name__)
 
-STATE_NAME = "last.ckpt"
+CONFIG_NAME = "config.yaml"
 
 
 def fit(
     recipe: Recipe,
-    data: Sequence[Path],
+    data: Sequence[str | Path],
     run: Path,
-    noise: Sequence[Path] = (),
+    noise: Sequence[str | Path] = (),
+    valid: Sequence[str | Path] = (),
+    *,
     resume: bool = False,
+    init_from: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
-    accelerator: str = "auto",
+    device: str = "auto",
+    devices: int = 1,
     save_minutes: float = 5.0,
     progress: bool = True,
 ) -> CodecTraining:
     """Train a recipe to its end, keeping the state in ``run``.
 
+    SIGINT and SIGTERM end it early, the state being saved: the module that is returned then has done fewer
+    steps than the recipe has.
+
     Args:
         recipe: model and training.
-        data: folders, manifests or packed parts of audio.
-        run: folder for the state (``last.ckpt``, every ``save_minutes``) and the TensorBoard log.
+        data: folders, manifests, packed parts or corpora, as `Source.parse` reads them.
+        run: folder for the state (``last.ckpt``), the recipe (``config.yaml``) and the TensorBoard log.
         noise: the same as data, for augmentation.
+        valid: the same as data, for validation, which needs one.
         resume: go on exactly where the state in ``run`` ends.
-        callbacks: further Lightning callbacks, for example validation.
-        accelerator: Lightning's name of the device.
+        init_from: released folder, name of a shipped model, or training state, whose weights a new training
+            starts from; a resumed one has its own.
+        callbacks: further Lightning callbacks.
+        device: "cpu", "cuda", "mps", or "auto" for the best one there is.
+        devices: how many of them, one process each.
         save_minutes: time between saved states.
         progress: show a progress bar.
 
     Raises:
-        CodecError: there is nothing to train on, or nothing to resume.
+        UsageError: the run folder, the device or their number does not fit.
+        CodecError: there is nothing to train on or to start from, or the training came to nothing.
     """
-    state = run / STATE_NAME
-    if resume and not state.is_file():
-        raise CodecError(f"{state} does not exist: start the training without --resume")
-    if not resume and state.is_file():
-        raise CodecError(
-            f"{run} holds a training already: go on with --resume or give another folder with --run"
-        )
+    _require_device(device, devices)
+    _prepare_run(recipe, run, resume)
     lightning.seed_everything(recipe.training.seed, verbose=False)
     module = CodecTraining(recipe)
+    if init_from is not None and not resume:
+        module.start_from(initial_model(init_from, recipe.model))
     datamodule = AudioDataModule(
         recipe.training.data, recipe.model.sample_rate, data, noise, recipe.training.seed, recipe.model.hop
     )
-    bars = [TQDMProgressBar(refresh_rate=10)] if progress else []
+    watching = [Validation(valid)] if valid else []
+    bars = [StepBar(refresh_rate=10)] if progress else []
     trainer = lightning.Trainer(
-        accelerator=accelerator,
+        accelerator=device,
+        devices=devices,
+        strategy=_strategy(devices),
         max_epochs=-1,
-        logger=TensorBoardLogger(run, name="", version=""),
-        callbacks=[StateSaver(state, save_minutes), *bars, *callbacks],
+        default_root_dir=run,
+        logger=_logger(run),
+        callbacks=[
+            StateSaver(run / STATE_NAME, save_minutes),
+            CodebookMonitor(),
+            *watching,
+            *bars,
+            *callbacks,
+        ],
+        plugins=[StateFiles()],
         enable_checkpointing=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
         log_every_n_steps=20,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, datamodule, ckpt_path=str(state) if resume else None)
-    trainer.save_checkpoint(state)
+    with warnings.catch_warnings():
+        # The loader's workers are the recipe's choice.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        trainer.fit(module, datamodule, ckpt_path=str(run / STATE_NAME) if resume else None)
     return module
+
+
+def _require_device(device: str, devices: int) -> None:
+    if device == "cuda" and torch.cuda.device_count() < devices:
+        raise UsageError(
+            f"{torch.cuda.device_count()} CUDA devices are here, not {devices}: use fewer, or cpu"
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("there is no MPS device here: use cpu")
+    if devices < 1:
+        raise UsageError(f"the number of devices must be positive, not {devices}")
+
+
+@rank_zero_only
+def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
+    """Make the folder, refuse one that does not fit, and write the recipe into it."""
+    state_path = run / STATE_NAME
+    if resume:
+        if not state_path.is_file():
+            raise UsageError(f"{state_path} does not exist: start the training without --resume")
+        state = read_state(state_path)
+        if recipe_of(state, state_path).model != recipe.model:
+            raise UsageError(
+                f"{state_path} is of another model than the recipe: use the one it was started with"
+            )
+        if state["progress"]["steps"] >= recipe.training.max_steps:
+            raise UsageError(f"{state_path} has done its {recipe.training.max_steps} steps: give it more")
+    elif state_path.exists():
+        raise UsageError(
+            f"{run} holds a training already: go on with --resume or give another folder with --run"
+        )
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / CONFIG_NAME).write_text(recipe_yaml(recipe), encoding="utf-8")
+    except OSError as error:
+        raise CodecError(f"{run} cannot be written ({error.strerror}): choose another folder") from error
+
+
+def _strategy(devices: int) -> Strategy | str:
+    if devices == 1:
+        return "auto"
+    # In the warm start the codebooks have no gradient, and each optimizer's backward leaves out the weights
+    # of the other. Buffers are equal on all ranks by themselves.
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+
+
+def _logger(run: Path) -> Logger:
+    if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
+        log.warning("without TensorBoard the log is %s; pip install 'codec[train]'", run / "metrics.csv")
+        return CSVLogger(run, name="", version="")
+    return TensorBoardLogger(run, name="", version="")

@@ -1,0 +1,112 @@
+"""Training states on disk: one file that holds all of a training, read without running anything in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from codec.config import CodecConfig, from_mapping
+from codec.errors import CodecError
+from codec.model import CodecModel
+from codec.training.config import Recipe
+from codec.training.ema import WeightEma
+
+STATE_NAME = "last.ckpt"
+
+
+class StateFiles(CheckpointIO):
+    """How Lightning reads and writes states: replaced as a whole, and only data taken from them."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write beside ``path``, then rename."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.part")
+        torch.save(checkpoint, partial)
+        os.replace(partial, path)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """See `read_state`."""
+        return read_state(path)
+
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Remove a state."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a training state, its tensors in main memory.
+
+    Raises:
+        CodecError: the file is missing, damaged or no training state.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CodecError(f"{path} cannot be read ({error.strerror}): name a training state") from error
+    except Exception as error:  # torch has many names for damage
+        raise CodecError(f"{path} is damaged or no training state: take an older one") from error
+    if not isinstance(state, dict) or not {"state_dict", "ema"} <= state.keys():
+        raise CodecError(f"{path} is no training state of this project: name a last.ckpt")
+    return state
+
+
+def recipe_of(state: dict[str, Any], path: str | os.PathLike[str]) -> Recipe:
+    """The recipe that a state was trained by; ``path`` is for messages.
+
+    Raises:
+        CodecError: the state does not hold one that this version knows.
+    """
+    if "recipe" not in state:
+        raise CodecError(f"{path} does not say what recipe it was trained by: export it with its config")
+    return from_mapping(Recipe, state["recipe"], f"{path}: recipe")
+
+
+def averaged_model(state: dict[str, Any], config: CodecConfig) -> CodecModel:
+    """The codec that a state would be released as: its averaged weights, in float32.
+
+    Raises:
+        CodecError: the state is of another configuration.
+    """
+    model = CodecModel(config)
+    average = WeightEma(model)
+    average.load_state_dict(state["ema"])
+    average.copy_to(model)
+    return model
+
+
+def initial_model(source: str | os.PathLike[str], config: CodecConfig) -> CodecModel:
+    """The trained codec that a training of ``config`` can start from.
+
+    Args:
+        source: a released folder, or a shipped model's name, or a training state.
+        config: only the name of the model may differ.
+
+    Raises:
+        CodecError: there is no such model, it cannot be read, or its configuration is another.
+    """
+    if Path(source).is_file():
+        state = read_state(source)
+        model = averaged_model(state, recipe_of(state, source).model)
+    else:
+        # Imported here: a training that starts from nothing has to run without safetensors.
+        from codec.checkpoint import load_model
+
+        model = load_model(os.fspath(source))
+    mine, other = dataclasses.asdict(config), dataclasses.asdict(model.config)
+    wrong = [name for name in mine if name != "name" and mine[name] != other[name]]
+    if wrong:
+        raise CodecError(
+            f"{source} cannot start this training, its {wrong[0]} is {other[wrong[0]]!r}, the recipe's "
+            f"{mine[wrong[0]]!r}: make the recipe's model the same"
+        )
+    return model

@@ -1,0 +1,123 @@
+"""An interrupted training ends in the same bits as one that went through, whatever happened before or after."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+
+from codec.training.state import STATE_NAME, read_state
+from tests.training.sounds import write_folder
+from tests.training.tiny import tiny_fit, tiny_recipe
+
+# Lightning's own counts and clocks play no part in what is trained.
+TRAINED = ("state_dict", "optimizer_states", "ema", "progress", "bf16", "AudioDataModule")
+
+
+class SignalAfter(lightning.Callback):
+    """Sends this process a signal in the middle of a step, as Ctrl-C does."""
+
+    def __init__(self, steps: int, number: int = signal.SIGINT) -> None:
+        self.steps = steps
+        self.number = number
+
+    def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
+        if module.steps == self.steps - 1:
+            os.kill(os.getpid(), self.number)
+
+
+class Replacements(lightning.Callback):
+    """Counts replaced words."""
+
+    count = 0.0
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        if module.quantizing and module.steps % 3 == 0:
+            self.count += float(trainer.callback_metrics.get("bottleneck/replaced", 0.0))
+
+
+def assert_same(left: Any, right: Any, where: str = "state") -> None:
+    """Compare two nested states, tensors bit for bit."""
+    assert type(left) is type(right), where
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f"{where}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            assert_same(*pair, f"{where}[{index}]")
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+def _trained(run: Path) -> dict[str, Any]:
+    state = read_state(run / STATE_NAME)
+    return {name: state[name] for name in TRAINED}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("clips"))
+
+
+# Before the discriminator's first step, before the k-means start, and between two rounds of replacement.
+@pytest.mark.parametrize("interrupted_after", [1, 3, 7])
+@pytest.mark.parametrize("balancer", [False, True])
+def test_an_interrupted_training_ends_in_the_same_bits(
+    tmp_path: Path, clips: Path, interrupted_after: int, balancer: bool
+) -> None:
+    recipe = tiny_recipe(balancer=balancer)
+    replacements = Replacements()
+    whole = tiny_fit(recipe, clips, tmp_path / "whole", callbacks=[replacements])
+    assert replacements.count > 0
+    parts = tmp_path / "parts"
+    first = tiny_fit(recipe, clips, parts, callbacks=[SignalAfter(interrupted_after)])
+    assert first.steps == interrupted_after
+    # What a resumed process happened to draw before must not matter.
+    torch.manual_seed(12345)
+    second = tiny_fit(recipe, clips, parts, resume=True)
+    assert whole.steps == second.steps == 14
+    assert_same(_trained(tmp_path / "whole"), _trained(parts))
+    assert torch.equal(whole.model.bottleneck.usage.counts, second.model.bottleneck.usage.counts)
+
+
+def test_validation_changes_no_bit_of_the_training(tmp_path: Path, clips: Path) -> None:
+    plain = tiny_fit(tiny_recipe(), clips, tmp_path / "plain")
+    validated = tiny_fit(tiny_recipe(), clips, tmp_path / "validated", valid=[clips])
+    assert_same(dict(plain.state_dict()), dict(validated.state_dict()))
+
+
+def test_sigterm_keeps_the_state_too(tmp_path: Path, clips: Path) -> None:
+    module = tiny_fit(tiny_recipe(), clips, tmp_path, callbacks=[SignalAfter(2, signal.SIGTERM)])
+    assert module.steps == 2
+    assert read_state(tmp_path / STATE_NAME)["progress"]["steps"] == 2
+
+
+def test_signals_mean_what_they_did_after_a_training(tmp_path: Path, clips: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    tiny_fit(tiny_recipe(max_steps=1), clips, tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_states_are_saved_by_the_clock(tmp_path: Path, clips: Path) -> None:
+    """A power cut leaves no time for a last state."""
+
+    class PowerCut(lightning.Callback):
+        def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
+            if module.steps == 3:
+                raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        tiny_fit(tiny_recipe(), clips, tmp_path, callbacks=[PowerCut()], save_minutes=0.0)
+    assert read_state(tmp_path / STATE_NAME)["progress"]["steps"] == 3
+    module = tiny_fit(tiny_recipe(), clips, tmp_path, resume=True)
+    assert module.steps == 14
+    assert not list(tmp_path.glob(".*.part"))
