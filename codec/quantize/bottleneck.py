@@ -74,13 +74,14 @@ class Bottleneck(nn.Module):
         return _from_rows(self.quantizer.decode(_to_rows(codes)), codes.shape[0])
 
     def fit_kmeans(self, z: Tensor, seed: int = 0) -> None:
-        """Start the codebooks on real latents z ``[B, D, F]``."""
+        """Start the codebooks on real latents z ``[B, D, F]``, those of the first rank on all ranks."""
         self.quantizer.fit_kmeans(_to_rows(z), seed=seed)
+        # A GPU adds in any order, so ranks may differ in the last bit, and from there on for good.
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(self.quantizer.words.data, src=0)
 
     def replace_unused(self, threshold: float, rows_per_word: int) -> list[Tensor]:
         """Replace hardly used words; see :func:`codec.quantize.codebooks.replace_unused`."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(self.usage.counts)
         return replace_unused(self.quantizer.words.data, self.usage, threshold, rows_per_word)
 
 

@@ -66,11 +66,18 @@ class CodebookUsage(nn.Module):
 
     @torch.no_grad()
     def add(self, codes: Tensor) -> None:
-        """Count codes ``[N, M]``; -1 stands for a codebook that was not used."""
+        """Count codes ``[N, M]``; -1 stands for a codebook that was not used.
+
+        The ranks of a distributed run count together, all of them at the same time: counts are the same on
+        all, so that one rank's checkpoint holds them and no rank replaces other words.
+        """
         num_codebooks, size = self.counts.shape
         offsets = torch.arange(num_codebooks, device=codes.device) * size
         flat = (codes + offsets)[codes >= 0]
-        self.counts += torch.bincount(flat, minlength=num_codebooks * size).view(num_codebooks, size)
+        counted = torch.bincount(flat, minlength=num_codebooks * size).view(num_codebooks, size)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(counted)
+        self.counts += counted
 
 
 def perplexity(counts: Tensor) -> Tensor:
@@ -93,7 +100,7 @@ def replace_unused(words: Tensor, usage: CodebookUsage, threshold: float, rows_p
 
     Args:
         words: codebooks ``[M, K, D]``, changed in place.
-        usage: their counts, which must be equal on all ranks.
+        usage: their counts.
         threshold: share of the average usage below which a word counts as unused.
         rows_per_word: how many rows a word must have been offered.
 
