@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "results.md"
 INTRODUCTION = """# Results
 
-Written by `python tools/write_results.py VALID`, where VALID is the folder of passages that
-`python tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw. Choices
-were made on the first ten, so the other ten are reported apart as well. Quality is measured on decoded files; payload
-is the packed codes, file is everything. Speeds are those of one thread.
+Written by `python tools/write_results.py VALID`, where VALID is the folder of passages that `python
+tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw.
+Choices were made on the first ten, so the other ten are reported apart as well. Quality is measured on
+decoded files; payload is the packed codes, file is everything. Speeds are those of one thread.
 """
 
 
