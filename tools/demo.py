@@ -14,7 +14,11 @@ from codec.errors import CodecError, UsageError
 METRICS = ("pesq_wb", "stoi")
 BITRATES = (1.5, 3.0, 6.0)
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data" / "clips"
-CREDIT_NAME = "CREDIT.txt"
+CREDIT = (
+    "The clips are spans of utterances of the LibriSpeech corpus (V. Panayotov, G. Chen, D. Povey and "
+    "S. Khudanpur, 2015; openslr.org/12), read by LibriVox volunteers, licensed under CC BY 4.0; the other "
+    "versions of them went through the codec."
+)
 
 
 def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
@@ -51,11 +55,10 @@ def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
     console.print(report.clip_table(trips, METRICS))
     for note in report.missing_notes(evaluate.aggregate(trips)):
         console.print(note, markup=False)
-    credit = folder / CREDIT_NAME
-    text = credit.read_text(encoding="utf-8").strip() if credit.is_file() else ""
+    credit = CREDIT if folder.resolve() == CLIPS else ""
     page = out / "index.html"
     with AtomicFile(page, force=True) as file:
-        file.write(listening_page(facts, trips, METRICS, text).encode())
+        file.write(listening_page(facts, trips, METRICS, credit).encode())
     return page
 
 

@@ -67,5 +67,4 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         voice = sum(np.sin(2 * np.pi * pitch * k * time + k * k) / k for k in range(1, 30))
         audio = 0.1 * np.clip(np.sin(2 * np.pi * 2.0 * time), 0.0, None) * voice
         soundfile.write(folder / f"{name}.flac", audio, SAMPLE_RATE)
-    (folder / "CREDIT.txt").write_text("Made of sines by this test.\n", encoding="utf-8")
     return folder
