@@ -18,9 +18,10 @@ from codec.cli.encode import encode
 from codec.cli.failures import explain
 from codec.cli.info import info
 from codec.cli.signals import Interrupted
+from codec.cli.train import train
 
 # A verb is a function that returns the exit code; what is heavy it imports when it runs.
-VERBS = (encode, decode, info)
+VERBS = (encode, decode, info, train)
 
 app = typer.Typer(
     name="codec",

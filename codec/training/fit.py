@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from codec.training.callbacks import CodebookMonitor, StepBar, Validation
 from codec.training.config import Recipe, recipe_yaml
 from codec.training.data import AudioDataModule
 from codec.training.module import CodecTraining
-from codec.training.saving import StateSaver
+from codec.training.saving import StateSaver, TrainingStopped
 from codec.training.state import STATE_NAME, StateFiles, initial_model, read_state, recipe_of
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,6 @@ def fit(
 ) -> CodecTraining:
     """Train a recipe to its end, keeping the state in ``run``.
 
-    SIGINT and SIGTERM end it early, the state being saved: the module that is returned then has done fewer
-    steps than the recipe has.
-
     Args:
         recipe: model and training.
         data: folders, manifests, packed parts or corpora, as `Source.parse` reads them.
@@ -65,7 +63,8 @@ def fit(
 
     Raises:
         UsageError: the run folder, the device or their number does not fit.
-        CodecError: there is nothing to train on or to start from, or the training came to nothing.
+        CodecError: there is nothing to train on or to start from, or three gradients in a row are not finite.
+        TrainingStopped: a signal ended the training early; its state is saved.
     """
     _require_device(device, devices)
     _prepare_run(recipe, run, resume)
@@ -76,7 +75,8 @@ def fit(
     datamodule = AudioDataModule(
         recipe.training.data, recipe.model.sample_rate, data, noise, recipe.training.seed, recipe.model.hop
     )
-    watching = [Validation(valid)] if valid else []
+    saver = StateSaver(run / STATE_NAME, save_minutes)
+    watching = [CodebookMonitor(), *([Validation(valid)] if valid else [])]
     bars = [StepBar(refresh_rate=10)] if progress else []
     trainer = lightning.Trainer(
         accelerator=device,
@@ -85,13 +85,7 @@ def fit(
         max_epochs=-1,
         default_root_dir=run,
         logger=_logger(run),
-        callbacks=[
-            StateSaver(run / STATE_NAME, save_minutes),
-            CodebookMonitor(),
-            *watching,
-            *bars,
-            *callbacks,
-        ],
+        callbacks=[saver, *watching, *bars, *callbacks],
         plugins=[StateFiles()],
         enable_checkpointing=False,
         enable_progress_bar=progress,
@@ -100,9 +94,12 @@ def fit(
         use_distributed_sampler=False,
     )
     with warnings.catch_warnings():
-        # The loader's workers are the recipe's choice.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # The loader's workers are the recipe's choice; what Lightning uses of torch is its own affair.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*|.*LeafSpec.*deprecated.*")
         trainer.fit(module, datamodule, ckpt_path=str(run / STATE_NAME) if resume else None)
+    if module.steps < recipe.training.max_steps:
+        # Another rank may have got the signal.
+        raise TrainingStopped(saver.received or signal.SIGINT, module.steps, run / STATE_NAME)
     return module
 
 
@@ -119,7 +116,7 @@ def _require_device(device: str, devices: int) -> None:
 
 @rank_zero_only
 def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
-    """Make the folder, refuse one that does not fit, and write the recipe into it."""
+    """Refuse a folder that does not fit, or make it and put the recipe there."""
     state_path = run / STATE_NAME
     if resume:
         if not state_path.is_file():
@@ -130,16 +127,20 @@ def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
                 f"{state_path} is of another model than the recipe: use the one it was started with"
             )
         if state["progress"]["steps"] >= recipe.training.max_steps:
-            raise UsageError(f"{state_path} has done its {recipe.training.max_steps} steps: give it more")
+            raise UsageError(
+                f"{state_path} has done its {recipe.training.max_steps} steps: a longer training needs --steps"
+            )
     elif state_path.exists():
         raise UsageError(
             f"{run} holds a training already: go on with --resume or give another folder with --run"
         )
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / CONFIG_NAME).write_text(recipe_yaml(recipe), encoding="utf-8")
+        text = recipe_yaml(recipe)
+        (run / CONFIG_NAME).write_text(text, encoding="utf-8")
     except OSError as error:
         raise CodecError(f"{run} cannot be written ({error.strerror}): choose another folder") from error
+    log.info("%s holds this recipe:\n%s", run / CONFIG_NAME, text.rstrip())
 
 
 def _strategy(devices: int) -> Strategy | str:

@@ -12,7 +12,18 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from codec.errors import CodecError
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class TrainingStopped(CodecError):
+    """A signal ended a training, whose state was saved; the exit code is that of the signal."""
+
+    def __init__(self, number: int, step: int, state: Path) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"ended by {name} after step {step}, nothing is lost: go on with --resume ({state})")
+        self.exit_code = 128 + number
 
 
 class StateSaver(Callback):

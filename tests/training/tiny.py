@@ -38,7 +38,7 @@ _TRAINING: dict[str, Any] = {
         "warm_start_steps": 4,
         "kmeans_vectors": 32,
         "replace_every": 3,
-        "replace_threshold": 0.5,
+        "replace_threshold": 0.9,
         "rows_per_word": 1,
     },
     "losses": {"mel_windows": [256, 128], "mel_bins": [20, 10], "complex_windows": [256]},

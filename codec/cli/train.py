@@ -1,0 +1,84 @@
+"""`codec train`: trains a recipe on folders of audio."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codec.cli.console import Console
+from codec.cli.options import Quiet
+from codec.extras import require
+
+_SOURCE = "folder, csv manifest, packed parts, or root of LibriSpeech, LibriTTS or VCTK"
+
+
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A recipe: recipes/*/config.yaml.")],
+    data: Annotated[list[str], typer.Option(help=f"What to train on: {_SOURCE}; may be given often.")],
+    noise: Annotated[list[str] | None, typer.Option(help="Noise to mix in, as --data.")] = None,
+    valid: Annotated[
+        list[str] | None, typer.Option(help="Clips to measure on, never trained on, as --data.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for state and log; by default runs/NAME of the model.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the state in --run ends.")] = False,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Model to start from: its folder or name, or a training state. --resume goes first."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many of them, one process each.")] = 1,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Length of the training, instead of the recipe's.")
+    ] = None,
+    save_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between two saved states.")] = 5.0,
+    quiet: Quiet = False,
+) -> int:
+    """Train a codec: state, settings and TensorBoard log are kept in a folder.
+
+    Ctrl-C ends it after the present step; --resume then goes on as if it had never been interrupted.
+    """
+    require("lightning", extra="train")
+    from codec.training.config import read_recipe
+    from codec.training.fit import fit
+
+    # Lightning starts this command once more for each further device.
+    quiet = quiet or os.environ.get("LOCAL_RANK", "0") != "0"
+    console = Console(quiet=quiet)
+    recipe = read_recipe(config)
+    if steps is not None:
+        training = dataclasses.replace(recipe.training, max_steps=steps)
+        recipe = dataclasses.replace(recipe, training=training)
+    folder = Path("runs", recipe.model.name) if run is None else run
+    _log_to_stderr(quiet)
+    fit(
+        recipe,
+        data,
+        folder,
+        noise or (),
+        valid or (),
+        resume=resume,
+        init_from=init_from,
+        device=device,
+        devices=devices,
+        save_minutes=save_minutes,
+        progress=not quiet and sys.stderr.isatty(),
+    )
+    console.note(f"trained for {recipe.training.max_steps} steps: the state is {folder / 'last.ckpt'}")
+    return 0
+
+
+def _log_to_stderr(quiet: bool) -> None:
+    """Show what the training says, and of Lightning only what went wrong."""
+    logging.basicConfig(format="codec: %(message)s", level=logging.WARNING if quiet else logging.INFO)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
