@@ -14,6 +14,7 @@ from codec.cli.encode import SUFFIX
 from codec.cli.folders import Job
 from codec.cli.options import Force, Jobs, Json, ModelOfStream, Quiet, Recursive
 from codec.cli.reports import Report, tell
+from codec.cli.signals import Stop
 from codec.cli.streams import STANDARD
 from codec.errors import UsageError
 
@@ -69,12 +70,16 @@ def decode(
         if raw:
             raise UsageError("--raw goes with a single file: leave -r out")
         return code_folder(partial(_decode_job, options), source, target, (SUFFIX,), ".wav", jobs, console)
-    from codec.cli.decoding import decode_file
+    # Before anything heavy is loaded: a recording may be ended while that goes on.
+    with Stop() as stop:
+        from codec.cli.decoding import decode_file
 
-    return tell(decode_file(source, target, options, console), console)
+        report = decode_file(source, target, options, console, stop)
+    return tell(report, console)
 
 
 def _decode_job(options: DecodeOptions, job: Job) -> Report:
     from codec.cli.decoding import decode_file
 
-    return decode_file(job.source, job.target, options, Console(quiet=True))
+    with Stop() as stop:
+        return decode_file(job.source, job.target, options, Console(quiet=True), stop)

@@ -29,7 +29,9 @@ _STEP_SAMPLES = 1 << 20
 _MIN_STEP_BYTES, _MAX_STEP_BYTES = 512, 65536
 
 
-def decode_file(source: str, target: str, options: DecodeOptions, console: Console) -> DecodeReport:
+def decode_file(
+    source: str, target: str, options: DecodeOptions, console: Console, stop: Stop
+) -> DecodeReport:
     """Decode one bitstream.
 
     Args:
@@ -37,6 +39,7 @@ def decode_file(source: str, target: str, options: DecodeOptions, console: Conso
         target: path, or `-`.
         options: see there.
         console: shows the progress.
+        stop: ends a live input, and breaks off on a file.
 
     Raises:
         CodecError: what ContainerReader, the model, StreamDecoder or AudioWriter refuse, and damage where the
@@ -44,7 +47,7 @@ def decode_file(source: str, target: str, options: DecodeOptions, console: Conso
         Interrupted: a signal came, and `source` is a file.
     """
     refuse_bad_ends(source, target)
-    with Stop() as stop, open_input(source, stop) as stream:
+    with open_input(source, stop) as stream:
         start, header = _read_header(stream)
         decoder = StreamDecoder(cached_model(options.model or header.model_name), name=stream.name)
         with _open_writer(target, header, options) as writer:

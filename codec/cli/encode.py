@@ -13,6 +13,7 @@ from codec.cli.console import Console
 from codec.cli.folders import Job
 from codec.cli.options import Force, Jobs, Json, Quiet, Recursive
 from codec.cli.reports import Report, tell
+from codec.cli.signals import Stop
 from codec.cli.streams import STANDARD
 from codec.errors import UsageError
 
@@ -23,7 +24,54 @@ SUFFIX = ".nac"
 _SOUND_SUFFIXES = (
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"
 )  # fmt: skip
-_RAW = "Raw PCM"
+_PANEL = "Raw PCM"
+
+
+_Bitrate = Annotated[
+    float | None,
+    typer.Option(
+        "--bitrate", "-b", help="kbit/s over all channels; by default 6 a channel.", show_default=False
+    ),
+]
+_Codebooks = Annotated[
+    int | None,
+    typer.Option("--codebooks", help="Codebooks of each frame, instead of a bitrate.", show_default=False),
+]
+_Model = Annotated[str, typer.Option("--model", help="Name or folder of the model.")]
+_PacketMs = Annotated[
+    float,
+    typer.Option(
+        "--packet-ms",
+        help="Length of a block in ms, 20 to 10000; a live stream is sent on block by block.",
+    ),
+]
+_MaxDuration = Annotated[
+    float,
+    typer.Option(
+        "--max-duration",
+        help="Refuse longer sound, in seconds; a pipe that tells no length is coded up to there.",
+    ),
+]
+_Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="IN has no header: --rate and the following say what it is.", rich_help_panel=_PANEL
+    ),
+]
+_Rate = Annotated[int | None, typer.Option("--rate", help="Hz.", rich_help_panel=_PANEL, show_default=False)]
+_Channels = Annotated[
+    int | None,
+    typer.Option("--channels", help="Interleaved; 1 by default.", rich_help_panel=_PANEL, show_default=False),
+]
+_Subtype = Annotated[
+    str | None,
+    typer.Option(
+        "--subtype",
+        help="u8, s16le (the default), s24le, s32le, f32le or f64le.",
+        rich_help_panel=_PANEL,
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -42,52 +90,20 @@ class EncodeOptions:
 def encode(
     source: Annotated[str, typer.Argument(metavar="IN", help="A sound file; - is standard input.")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="The bitstream; - is standard output.")],
-    bitrate: Annotated[
-        float | None,
-        typer.Option(
-            "--bitrate", "-b", help="kbit/s over all channels; by default 6 a channel.", show_default=False
-        ),
-    ] = None,
-    codebooks: Annotated[
-        int | None,
-        typer.Option(
-            "--codebooks", help="Codebooks of each frame, instead of a bitrate.", show_default=False
-        ),
-    ] = None,
-    model: Annotated[str, typer.Option(help="Name or folder of the model.")] = "speech_16k",
-    packet_ms: Annotated[
-        float,
-        typer.Option(help="Length of a block in ms, 20 to 10000; a live stream is sent on block by block."),
-    ] = 2000.0,
-    max_duration: Annotated[
-        float,
-        typer.Option(
-            help="Refuse longer sound, in seconds; a pipe that tells no length is coded up to there."
-        ),
-    ] = 86400.0,
+    bitrate: _Bitrate = None,
+    codebooks: _Codebooks = None,
+    model: _Model = "speech_16k",
+    packet_ms: _PacketMs = 2000.0,
+    max_duration: _MaxDuration = 86400.0,
     recursive: Recursive = False,
     jobs: Jobs = None,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw", help="IN has no header: --rate and the following say what it is.", rich_help_panel=_RAW
-        ),
-    ] = False,
-    rate: Annotated[int | None, typer.Option(help="Hz.", rich_help_panel=_RAW, show_default=False)] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="Interleaved; 1 by default.", rich_help_panel=_RAW, show_default=False)
-    ] = None,
-    subtype: Annotated[
-        str | None,
-        typer.Option(
-            help="u8, s16le (the default), s24le, s32le, f32le or f64le.",
-            rich_help_panel=_RAW,
-            show_default=False,
-        ),
-    ] = None,
+    raw: _Raw = False,
+    rate: _Rate = None,
+    channels: _Channels = None,
+    subtype: _Subtype = None,
 ) -> int:
     """Encode sound: WAV, FLAC, Ogg, MP3 or raw PCM, from a file or a pipe.
 
@@ -108,15 +124,19 @@ def encode(
         return code_folder(
             partial(_encode_job, options), source, target, _SOUND_SUFFIXES, SUFFIX, jobs, console
         )
-    from codec.cli.encoding import encode_file
+    # Before anything heavy is loaded: a recording may be ended while that goes on.
+    with Stop() as stop:
+        from codec.cli.encoding import encode_file
 
-    return tell(encode_file(source, target, options, console), console)
+        report = encode_file(source, target, options, console, stop)
+    return tell(report, console)
 
 
 def _encode_job(options: EncodeOptions, job: Job) -> Report:
     from codec.cli.encoding import encode_file
 
-    return encode_file(job.source, job.target, options, Console(quiet=True))
+    with Stop() as stop:
+        return encode_file(job.source, job.target, options, Console(quiet=True), stop)
 
 
 def _raw_format(raw: bool, rate: int | None, channels: int | None, subtype: str | None) -> RawFormat | None:

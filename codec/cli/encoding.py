@@ -25,7 +25,7 @@ _BLOCK_SECONDS = 5.12
 _MAX_BLOCK_SAMPLES = 1 << 20
 
 
-def encode_file(source: str, target: str, options: EncodeOptions, console: Console) -> Report:
+def encode_file(source: str, target: str, options: EncodeOptions, console: Console, stop: Stop) -> Report:
     """Encode one file or stream.
 
     Args:
@@ -33,6 +33,7 @@ def encode_file(source: str, target: str, options: EncodeOptions, console: Conso
         target: path, or `-`.
         options: see there.
         console: shows the progress.
+        stop: ends a live input, and breaks off on a file.
 
     Raises:
         CodecError: what AudioReader, AtomicFile, the model or StreamEncoder refuse; `target` is not there
@@ -40,7 +41,7 @@ def encode_file(source: str, target: str, options: EncodeOptions, console: Conso
         Interrupted: a signal came, and `source` is a file.
     """
     refuse_bad_ends(source, target)
-    with Stop() as stop, _open_sound(source, options, stop) as (reader, live):
+    with _open_sound(source, options, stop) as (reader, live):
         with AtomicFile(target, options.force) as file:
             encoding = _Encoding(reader, file, options, stop if not live else None)
             total = reader.frames / reader.sample_rate if reader.frames is not None else None

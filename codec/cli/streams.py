@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import stat
+import struct
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,7 +29,7 @@ class Input(io.RawIOBase):
     Attributes:
         name: what messages call it.
         live: whether it is a pipe, a terminal or a device, which nobody can read again from the start. A
-            signal is then the end of it.
+            signal is then the end of it, behind what has arrived already.
         size: bytes of a file, None for a live input.
     """
 
@@ -38,6 +41,7 @@ class Input(io.RawIOBase):
         self.size = None if self.live else status.st_size
         self._fd = fd
         self._stop = stop
+        self._arrived: int | None = None
 
     def readable(self) -> bool:
         """Always."""
@@ -49,11 +53,24 @@ class Input(io.RawIOBase):
         Raises:
             Interrupted: a signal came, and this is a file.
         """
-        if not self._stop.wait_readable(self._fd):
-            if self.live:
-                return 0
+        if self._stop.wait_readable(self._fd):
+            return os.readv(self._fd, [buffer])
+        if not self.live:
             self._stop.check()
-        return os.readv(self._fd, [buffer])
+        if self._arrived is None:
+            self._arrived = _bytes_waiting(self._fd)
+        count = os.readv(self._fd, [memoryview(buffer).cast("B")[: self._arrived]]) if self._arrived else 0
+        self._arrived -= count
+        return count
+
+
+def _bytes_waiting(fd: int) -> int:
+    """How much of a pipe or terminal can be read without waiting; 0 for devices that do not tell."""
+    try:
+        (waiting,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return 0
+    return int(waiting)
 
 
 @contextmanager
