@@ -21,7 +21,9 @@ WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 _DECODING_PREFIXES = ("decoder_network.", "bottleneck.quantizer.")
 # What training needs and decoding does not.
-_TRAINING_PREFIX = "bottleneck.usage."
+_TRAINING_PREFIXES = ("bottleneck.quantizer.usage.", "bottleneck.quantizer.averages.")
+# All else that is said of a bottleneck is about its search and its training.
+_DECODING_KEYS = ("kind", "num_codebooks", "codebook_size")
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
@@ -87,10 +89,12 @@ def save_model(model: CodecModel, folder: str | Path) -> None:
 def model_id(model: CodecModel) -> bytes:
     """The first 8 bytes of the SHA-256 over all that decoding needs: a better encoder keeps the id.
 
-    Weights are hashed in the 16-bit form they are stored in.
+    Weights are hashed in the 16-bit form they are stored in, and of the configuration what decoding needs:
+    how the bottleneck is searched and trained does not count.
     """
     digest = hashlib.sha256()
     config = {key: value for key, value in to_mapping(model.config).items() if key != "name"}
+    config["bottleneck"] = {key: config["bottleneck"][key] for key in _DECODING_KEYS}
     digest.update(yaml.safe_dump(config, sort_keys=True).encode())
     for name, value in sorted(weights_of(model).items()):
         if name.startswith(_DECODING_PREFIXES):
@@ -102,7 +106,7 @@ def model_id(model: CodecModel) -> bytes:
 def weights_of(model: CodecModel) -> dict[str, Tensor]:
     """The tensors that a release holds, by name."""
     state: dict[str, Tensor] = model.state_dict()
-    return {name: value for name, value in state.items() if not name.startswith(_TRAINING_PREFIX)}
+    return {name: value for name, value in state.items() if not name.startswith(_TRAINING_PREFIXES)}
 
 
 def _search_path() -> list[Path]:

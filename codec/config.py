@@ -20,6 +20,7 @@ import yaml
 from codec.errors import CodecError
 
 T = TypeVar("T")
+Estimator = Literal["nsvq", "ste", "ema", "rotation", "diveq"]
 
 
 def _require_positive(config: object, *names: str) -> None:
@@ -27,6 +28,12 @@ def _require_positive(config: object, *names: str) -> None:
         value = getattr(config, name)
         if value < 1:
             raise CodecError(f"{name} must be positive, not {value}")
+
+
+def _check_codebooks(config: Any) -> None:
+    _require_positive(config, "num_codebooks")
+    if config.codebook_size < 2 or config.codebook_size & (config.codebook_size - 1):
+        raise CodecError(f"codebook_size must be a power of two from 2 on, not {config.codebook_size}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +97,24 @@ class SeanetConfig:
 
 @dataclasses.dataclass(frozen=True)
 class BottleneckConfig:
-    """The quantizer between encoder and decoder: ``num_codebooks`` of ``codebook_size`` words each."""
+    """The residual quantizer: ``num_codebooks`` of ``codebook_size`` words, searched one after the other.
+
+    ``estimator`` is how gradients pass it in training, ``beam`` how many candidates its search keeps (in
+    training ``train_beam``), ``replacement`` which words take the place of unused ones: drawn by their
+    usage, or halves of the heaviest cells.
+    """
 
     kind: Literal["residual"] = "residual"
     num_codebooks: int = 20
     codebook_size: int = 1024
+    estimator: Estimator = "nsvq"
+    beam: int = 1
+    train_beam: int = 1
+    replacement: Literal["usage", "split"] = "usage"
 
     def __post_init__(self) -> None:
-        _require_positive(self, "num_codebooks")
-        if self.codebook_size < 2 or self.codebook_size & (self.codebook_size - 1):
-            raise CodecError(f"codebook_size must be a power of two from 2 on, not {self.codebook_size}")
+        _check_codebooks(self)
+        _require_positive(self, "beam", "train_beam")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from codec.checkpoint import find_checkpoint, load_model, model_id, save_model, weights_of
 from codec.config import to_mapping
 from codec.errors import CodecError
+from codec.model import CodecModel
 from tests.small_model import SMALL, small_model
 
 
@@ -45,6 +46,19 @@ def test_the_id_follows_the_decoder_and_the_codebooks_but_not_the_encoder() -> N
     other.decoder_network.project_in.weight.mul_(2.0)  # type: ignore[operator, union-attr]
     assert model_id(other) not in (reference, model_id(model))
     assert model_id(small_model(config=replace(SMALL, name="renamed"))) == reference
+
+
+def test_the_id_is_the_same_for_good_and_does_not_follow_search_and_training() -> None:
+    for bottleneck in (
+        SMALL.bottleneck,
+        replace(SMALL.bottleneck, beam=4, train_beam=2, estimator="ema", replacement="split"),
+    ):
+        model = CodecModel(replace(SMALL, bottleneck=bottleneck))
+        for value in weights_of(model).values():
+            # Weights that are alike on every machine.
+            numbers = torch.arange(value.numel(), dtype=torch.float64).remainder(251) / 256
+            value.copy_(numbers.view(value.shape))
+        assert model_id(model).hex() == "5d321e049ed0cb5d"
 
 
 def test_models_are_found_by_path_and_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from codec.errors import CodecError
+
+Donors = Literal["usage", "split"]
 
 
 def nearest_words(x: Tensor, words: Tensor, half_norms: Tensor | None = None) -> Tensor:
@@ -75,9 +79,68 @@ class CodebookUsage(nn.Module):
         offsets = torch.arange(num_codebooks, device=codes.device) * size
         flat = (codes + offsets)[codes >= 0]
         counted = torch.bincount(flat, minlength=num_codebooks * size).view(num_codebooks, size)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(counted)
-        self.counts += counted
+        self.counts += sum_over_ranks(counted)
+
+    @property
+    def perplexity(self) -> Tensor:
+        """The perplexity ``[M]`` of the counts so far: how many evenly used words would do the same."""
+        return perplexity(self.counts)
+
+
+class WordAverages(nn.Module):
+    """Words as moving averages of what they stood for, as an alternative to gradients.
+
+    van den Oord et al. 2017, appendix A.1: with n the number and s the sum of the vectors that chose a
+    word in a batch, N <- 0.99 N + 0.01 n, S <- 0.99 S + 0.01 s, word = S / N. The numbers are smoothed by
+    1e-5 within their codebook, so that a word that nobody chooses stays where it is. Buffers: ``numbers``
+    ``[M, K]`` and ``sums`` ``[M, K, d]``.
+    """
+
+    decay = 0.99
+    smoothing = 1e-5
+
+    numbers: Tensor
+    sums: Tensor
+
+    def __init__(self, words: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("numbers", torch.ones(words.shape[:2]))
+        self.register_buffer("sums", words.detach().clone())
+
+    @torch.no_grad()
+    def restart(self, words: Tensor, index: int | slice = slice(None), rows: Tensor | None = None) -> None:
+        """Take over words that were set from outside: ``rows`` of codebook ``index``, or all of them."""
+        where = slice(None) if rows is None else rows
+        self.numbers[index, where] = self.numbers[index].mean()
+        self.sums[index, where] = words[index, where] * self.numbers[index, where].unsqueeze(-1)
+
+    @torch.no_grad()
+    def update(self, words: Tensor, targets: Tensor, codes: Tensor) -> None:
+        """Follow one batch and set ``words`` ``[M, K, d]`` anew, alike on all ranks.
+
+        Args:
+            words: the codebooks, changed in place.
+            targets: what the chosen words stood for ``[N, M, d]``.
+            codes: the choices ``[N, M]``; -1 counts for none.
+        """
+        size = words.shape[1]
+        sent = codes >= 0
+        flat = (codes + torch.arange(codes.shape[1], device=codes.device) * size)[sent]
+        numbers = torch.zeros_like(self.numbers).view(-1)
+        numbers.index_add_(0, flat, torch.ones_like(flat, dtype=numbers.dtype))
+        sums = torch.zeros_like(self.sums).flatten(0, 1).index_add_(0, flat, targets[sent])
+        self.numbers.lerp_(sum_over_ranks(numbers).view_as(self.numbers), 1.0 - self.decay)
+        self.sums.lerp_(sum_over_ranks(sums).view_as(self.sums), 1.0 - self.decay)
+        total = self.numbers.sum(dim=1, keepdim=True)
+        smoothed = (self.numbers + self.smoothing) / (total + size * self.smoothing) * total
+        words.copy_(self.sums / smoothed.unsqueeze(-1))
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """The sum of a tensor over all ranks of a distributed run, in place; the tensor itself elsewhere."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(value)
+    return value
 
 
 def perplexity(counts: Tensor) -> Tensor:
@@ -88,21 +151,28 @@ def perplexity(counts: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def replace_unused(words: Tensor, usage: CodebookUsage, threshold: float, rows_per_word: int) -> list[Tensor]:
+def replace_unused(
+    words: Tensor,
+    usage: CodebookUsage,
+    threshold: float,
+    rows_per_word: int,
+    donors: Donors = "usage",
+) -> list[Tensor]:
     """Replace hardly used words by perturbed copies of used ones (Vali and Bäckström 2022, section III-C).
 
     A codebook is judged once its words were chosen ``rows_per_word`` times on average, whatever the share of
-    rows that reach it; its
-    counts then start anew. Words chosen less often than ``threshold`` times the average become copies of
-    words drawn by usage. A copy differs
-    from its original by a hundredth of the codebook's spread: far below that, float32 would make the two
-    equal for good.
+    rows that reach it; its counts then start anew. Words chosen less often than ``threshold`` times the
+    average become copies of others. A copy differs from its original by a hundredth of the codebook's
+    spread: far below that, float32 would make the two equal for good.
 
     Args:
         words: codebooks ``[M, K, D]``, changed in place.
         usage: their counts.
         threshold: share of the average usage below which a word counts as unused.
         rows_per_word: how many rows a word must have been offered.
+        donors: "usage" draws the words to copy by how often they were chosen; "split" takes the heaviest
+        cell each
+            time and counts its halves from there on as two.
 
     Returns:
         for each codebook the indices of its replaced words; their optimizer moments should be reset.
@@ -116,13 +186,29 @@ def replace_unused(words: Tensor, usage: CodebookUsage, threshold: float, rows_p
             continue
         unused = (counts < threshold * average).nonzero().flatten()
         if len(unused):
-            donors = torch.multinomial(counts.double(), len(unused), replacement=True, generator=generator)
+            if donors == "usage":
+                chosen = torch.multinomial(
+                    counts.double(), len(unused), replacement=True, generator=generator
+                )
+            else:
+                chosen = _heaviest_cells(counts, unused)
             spread = (
                 words[index][counts.to(words.device) > 0].std(dim=0, unbiased=False).norm()
                 / words.shape[-1] ** 0.5
             )
             noise = torch.randn(len(unused), words.shape[-1], generator=generator).to(words)
-            words[index, unused] = words[index, donors] + 0.01 * spread * noise
+            words[index, unused] = words[index, chosen] + 0.01 * spread * noise
             replaced[index] = unused
         usage.counts[index] = 0
     return replaced
+
+
+def _heaviest_cells(counts: Tensor, unused: Tensor) -> Tensor:
+    """For each unused word the one whose cell is the heaviest, after the splits before it."""
+    weights, chosen = counts.double(), []
+    weights[unused] = 0.0
+    for _ in unused:
+        heaviest = int(weights.argmax())
+        weights[heaviest] /= 2
+        chosen.append(heaviest)
+    return torch.tensor(chosen)

@@ -3,98 +3,113 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from codec.errors import CodecError
 from codec.quantize.codebooks import fit_kmeans, nearest_words
+from codec.quantize.quantizer import VectorQuantizer, sum_words
+
+# Numbers that a search may hold at a time; the vectors are cut into blocks accordingly.
+_WORKING_NUMBERS = 1 << 22
 
 
-class ResidualVQ(nn.Module):
-    """``num_codebooks`` full-dimensional codebooks searched greedily, one after the other.
+class ResidualVQ(VectorQuantizer):
+    """``num_codebooks`` full-dimensional codebooks searched one after the other.
 
-    The first n codes of a vector are its coarser code: every prefix decodes. Codebooks are one parameter
-    ``[M, K, D]``.
+    The first n codes of a vector are its coarser code: every prefix decodes. With ``beam`` above 1,
+    `encode` keeps that many partial sums after each codebook instead of the best one alone; the decoder is
+    the same.
     """
 
     prefix_decodable = True
 
-    def __init__(self, dim: int, num_codebooks: int, codebook_size: int) -> None:
-        super().__init__()
-        self.dim, self.num_codebooks, self.codebook_size = dim, num_codebooks, codebook_size
-        scale = (
-            torch.logspace(0, -1, num_codebooks).view(-1, 1, 1) if num_codebooks > 1 else torch.ones(1, 1, 1)
-        )
-        self.words = nn.Parameter(torch.randn(num_codebooks, codebook_size, dim) * scale)
+    def __init__(
+        self,
+        dim: int,
+        num_codebooks: int,
+        codebook_size: int,
+        estimator: str = "nsvq",
+        beam: int = 1,
+        train_beam: int = 1,
+        replacement: str = "usage",
+    ) -> None:
+        super().__init__(dim, num_codebooks, codebook_size, dim, estimator, beam, train_beam, replacement)
 
-    @torch.no_grad()
-    def fit_kmeans(self, x: Tensor, iterations: int = 10, seed: int = 0) -> None:
-        """Start the codebooks by k-means on vectors x ``[N, D]``, each on the residual of those before it.
+    def _fit(self, x: Tensor, iterations: int, generator: torch.Generator) -> None:
+        fit_residual(self.words, x, iterations, generator)
 
-        Raises:
-            CodecError: fewer vectors than words, or values that are not finite.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        residual = x.float()
-        for index in range(self.num_codebooks):
-            words = fit_kmeans(residual, self.codebook_size, iterations, generator)
-            self.words[index] = words
-            residual = residual - words[nearest_words(residual, words)]
+    def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
+        if beam == 1:
+            return greedy_search(self.words, x, limits, skip_finished=training)
+        rows = block_rows(beam * max(self.dim, self.codebook_size))
+        blocks = zip(torch.split(x, rows), torch.split(limits, rows), strict=True)
+        return torch.cat([self._beam_search(*block, beam) for block in blocks])
 
-    @torch.no_grad()
-    def encode(self, x: Tensor, n: int | Tensor | None = None, skip_finished: bool = False) -> Tensor:
-        """Codes ``[N, M]`` int64 of vectors x ``[N, D]``; -1 from codebook ``n`` on.
+    def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
+        return sum_words(chosen)
 
-        Args:
-            x: vectors.
-            n: codebooks to use: one number, one for each vector ``[N]``, or None for all.
-            skip_finished: leave vectors out of the search once their n is reached. That saves time in
-            training, but the matrix
-                products then see other row counts, so that the codes of a vector may depend on its
-                neighbours' n.
+    def _targets(self, x: Tensor, chosen: Tensor) -> Tensor:
+        return x.unsqueeze(1) - (chosen.cumsum(dim=1) - chosen)
 
-        Raises:
-            CodecError: n is out of range.
-        """
-        x = x.float()
-        limits = self._limits(n, x)
-        codes = torch.full((x.shape[0], self.num_codebooks), -1, dtype=torch.int64, device=x.device)
-        depth = int(limits.max()) if len(limits) else 0
-        # One pass over the words; squaring and summing them takes two, a quarter of a live encoder step.
-        half_norms = torch.linalg.vector_norm(self.words[:depth], dim=-1).square() / 2
-        rows, residual = torch.arange(x.shape[0], device=x.device), x
-        for index in range(depth):
-            if skip_finished:
-                unfinished = limits[rows] > index
-                rows, residual = rows[unfinished], residual[unfinished]
-            found = nearest_words(residual, self.words[index], half_norms[index])
-            codes[rows, index] = found
-            residual = residual - self.words[index][found]
-        columns = torch.arange(self.num_codebooks, device=x.device)
-        return torch.where(columns < limits.unsqueeze(1), codes, -1)
+    def _beam_search(self, x: Tensor, limits: Tensor, beam: int) -> Tensor:
+        """Codes of x ``[N, D]``: the answer for n codebooks is the best of the sums kept after n."""
+        count = x.shape[0]
+        half_norms = torch.linalg.vector_norm(self.words, dim=-1).square() / 2
+        answer = torch.full((count, self.num_codebooks), -1, dtype=torch.int64, device=x.device)
+        residual, score = x.unsqueeze(1), x.new_zeros(count, 1)
+        codes = answer.new_empty(count, 1, 0)
+        for index in range(int(limits.max()) if count else 0):
+            words = self.words[index]
+            distance = torch.addmm(half_norms[index], residual.flatten(0, 1), words.t(), alpha=-1)
+            children = (score.unsqueeze(2) + distance.view(count, -1, len(words))).flatten(1)
+            score, best = children.topk(min(beam, children.shape[1]), dim=1, largest=False)
+            parent, code = best // len(words), best % len(words)
+            rows = torch.arange(count, device=x.device).unsqueeze(1)
+            residual = residual[rows, parent] - words[code]
+            codes = torch.cat([codes[rows, parent], code.unsqueeze(2)], dim=2)
+            done = limits == index + 1
+            answer[done, : index + 1] = codes[done, 0]
+        return answer
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Sum the words of codes ``[N, M]`` (or the first columns of them): ``[N, D]``; -1 adds nothing.
 
-        Differentiable with respect to the codebooks. Words are added in codebook order, so that rows do not
-        depend on each other.
+@torch.no_grad()
+def greedy_search(words: Tensor, x: Tensor, limits: Tensor, skip_finished: bool = False) -> Tensor:
+    """Codes ``[N, M]`` of x ``[N, D]``, each the word nearest to what the codebooks before it left.
 
-        Raises:
-            CodecError: a code is out of range.
-        """
-        if codes.shape[1] > self.num_codebooks or bool((codes >= self.codebook_size).any()):
-            raise CodecError(
-                f"codes must lie below {self.codebook_size} in at most {self.num_codebooks} codebooks"
-            )
-        offsets = torch.arange(codes.shape[1], device=codes.device) * self.codebook_size
-        chosen = nn.functional.embedding(codes.clamp_min(0) + offsets, self.words.flatten(0, 1))
-        chosen = torch.where((codes >= 0).unsqueeze(-1), chosen, 0.0)
-        total = self.words.new_zeros(codes.shape[0], self.dim)
-        for word in chosen.unbind(1):
-            total = total + word
-        return total
+    Args:
+        words: codebooks ``[M, K, D]``.
+        x: vectors.
+        limits: codebooks to use ``[N]``; the codes beyond are -1.
+        skip_finished: leave vectors out once their limit is reached. That saves time in training, but the
+        matrix
+            products then see other row counts, so that the codes of a vector may depend on its neighbours'
+            limits.
+    """
+    codes = torch.full((x.shape[0], words.shape[0]), -1, dtype=torch.int64, device=x.device)
+    depth = int(limits.max()) if len(limits) else 0
+    # One pass over the words; squaring and summing them takes two, a quarter of a live encoder step.
+    half_norms = torch.linalg.vector_norm(words[:depth], dim=-1).square() / 2
+    rows, residual = torch.arange(x.shape[0], device=x.device), x
+    for index in range(depth):
+        if skip_finished:
+            unfinished = limits[rows] > index
+            rows, residual = rows[unfinished], residual[unfinished]
+        found = nearest_words(residual, words[index], half_norms[index])
+        codes[rows, index] = found
+        residual = residual - words[index][found]
+    columns = torch.arange(words.shape[0], device=x.device)
+    return torch.where(columns < limits.unsqueeze(1), codes, -1)
 
-    def _limits(self, n: int | Tensor | None, x: Tensor) -> Tensor:
-        limits = torch.as_tensor(self.num_codebooks if n is None else n, device=x.device).expand(x.shape[0])
-        if len(limits) and not 0 <= int(limits.min()) <= int(limits.max()) <= self.num_codebooks:
-            raise CodecError(f"the number of codebooks must lie between 0 and {self.num_codebooks}")
-        return limits
+
+@torch.no_grad()
+def fit_residual(words: Tensor, x: Tensor, iterations: int, generator: torch.Generator) -> None:
+    """Set codebooks ``[M, K, D]`` by k-means on x ``[N, D]``, each on the residual of those before it."""
+    residual = x
+    for index in range(words.shape[0]):
+        found = fit_kmeans(residual, words.shape[1], iterations, generator)
+        words[index] = found
+        residual = residual - found[nearest_words(residual, found)]
+
+
+def block_rows(numbers_per_row: int) -> int:
+    """How many vectors to search at a time: a multiple of 8, since other row counts give other last bits."""
+    return max(8, _WORKING_NUMBERS // numbers_per_row // 8 * 8)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from codec.errors import CodecError
+from codec.quantize import ResidualVQ
 from codec.quantize.codebooks import (
     CodebookUsage,
     fit_kmeans,
@@ -65,6 +66,9 @@ def test_usage_counts_words_and_passes_over_those_not_sent() -> None:
 def test_perplexity_is_the_number_of_evenly_used_words() -> None:
     counts = torch.tensor([[5, 5, 5, 5], [9, 0, 0, 0], [0, 0, 0, 0]])
     torch.testing.assert_close(perplexity(counts), torch.tensor([4.0, 1.0, 1.0]))
+    usage = CodebookUsage(3, 4)
+    usage.counts += counts
+    torch.testing.assert_close(usage.perplexity, perplexity(counts))
 
 
 def _used(usage: CodebookUsage, rows: list[int], times: int = 100) -> None:
@@ -97,6 +101,30 @@ def test_a_codebook_is_judged_only_after_enough_rows() -> None:
     assert int(usage.counts.sum()) == 79
     _used(usage, [1], times=1)
     assert len(replace_unused(words, usage, 0.05, rows_per_word=20)[0]) == 3
+
+
+def test_splitting_takes_the_heaviest_cell_each_time() -> None:
+    usage = CodebookUsage(1, 6)
+    words = torch.eye(6).unsqueeze(0) * 100.0
+    _used(usage, [1] * 8 + [4] * 3)
+    replace_unused(words, usage, threshold=0.05, rows_per_word=20, donors="split")
+    # 8 and 3, then 4 4 3, where the first of equals goes, then 4 2 2 3, then 2 2 2 2 3.
+    nearest = torch.cdist(words[0, [0, 2, 3, 5]], torch.eye(6) * 100.0).argmin(dim=1)
+    assert nearest.tolist() == [1, 1, 4, 1]
+
+
+def test_replaced_words_begin_their_averages_anew() -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(4, 2, 8, estimator="ema")
+    quantizer.usage.add(torch.tensor([[0, 3], [5, 3]] * 100))
+    replaced = quantizer.replace_unused(0.05, 1)
+    assert [len(rows) for rows in replaced] == [6, 7]
+    after = quantizer.words.detach().clone()
+    for _ in range(20):
+        # Far from all words but one: the others keep their places.
+        quantizer(torch.full((3, 4), 100.0))
+    moved = (quantizer.words - after).norm(dim=2) > 0.01
+    assert moved.sum(dim=1).max() <= 1
 
 
 def test_counts_survive_a_checkpoint_and_replacement_repeats() -> None:

@@ -51,11 +51,11 @@ def test_the_first_codes_are_a_coarser_frame() -> None:
         assert torch.equal(quantizer.decode(fewer), quantizer.decode(codes[:, :n]))
 
 
-@pytest.mark.parametrize("skip_finished", [False, True])
-def test_every_vector_has_its_own_number_of_codebooks(skip_finished: bool) -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_every_vector_has_its_own_number_of_codebooks(training: bool) -> None:
     quantizer, x = _fitted()
     n = torch.arange(len(x)) % 5
-    codes = quantizer.encode(x, n, skip_finished)
+    codes = quantizer(x, n).codes if training else quantizer.encode(x, n)
     columns = torch.arange(4)
     expected = torch.where(columns < n[:, None], quantizer.encode(x), -1)
     assert torch.equal(codes, expected)
@@ -84,8 +84,82 @@ def test_wrong_counts_and_codes_are_refused() -> None:
     for n in (-1, 5):
         with pytest.raises(CodecError, match="between 0 and 4"):
             quantizer.encode(x, n)
-    with pytest.raises(CodecError, match="below 16"):
-        quantizer.decode(torch.tensor([[16, 0, 0, 0]]))
+    for code in (16, -2):
+        with pytest.raises(CodecError, match="below 16"):
+            quantizer.decode(torch.tensor([[code, 0, 0, 0]]))
     with pytest.raises(CodecError, match="at most 4 codebooks"):
         quantizer.decode(torch.zeros(1, 5, dtype=torch.int64))
     assert quantizer.encode(x[:0]).shape == (0, 4)
+
+
+def _squared_error(quantizer: ResidualVQ, x: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return (x - quantizer.decode(codes)).square().sum(dim=1)
+
+
+def test_an_unlimited_beam_is_the_search_over_all_combinations() -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(5, 3, 4, beam=10_000)
+    x = torch.randn(50, 5)
+    everything = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    best = torch.cdist(x.double(), quantizer.decode(everything).detach().double()).argmin(dim=1)
+    assert torch.equal(quantizer.encode(x), everything[best])
+
+
+def test_a_beam_lowers_the_error_at_every_number_of_codebooks() -> None:
+    quantizer, x = _fitted()
+    for n in (2, 3, 4):
+        greedy = _squared_error(quantizer, x, quantizer.encode(x, n)).mean()
+        quantizer.beam = 8
+        assert _squared_error(quantizer, x, quantizer.encode(x, n)).mean() < 0.97 * greedy
+        quantizer.beam = 1
+
+
+def test_a_beam_gives_every_vector_its_own_number_of_codebooks() -> None:
+    quantizer, x = _fitted()
+    quantizer.beam = 4
+    n = torch.arange(len(x)) % 5
+    codes = quantizer.encode(x, n)
+    for count in range(5):
+        assert torch.equal(codes[n == count], quantizer.encode(x, count)[n == count])
+
+
+def test_one_codebook_with_a_beam_is_plain_vector_quantization() -> None:
+    quantizer, x = _fitted(num_codebooks=1)
+    codes = quantizer.encode(x)
+    quantizer.beam = 100
+    assert torch.equal(quantizer.encode(x), codes)
+
+
+def test_bad_sizes_and_vectors_are_refused() -> None:
+    for sizes, message in (
+        ((8, 0, 16), "num_codebooks must be at least 1, not 0"),
+        ((0, 2, 16), "dim must be at least 1"),
+        ((8, 2, 1), "codebook_size must be at least 2"),
+    ):
+        with pytest.raises(CodecError, match=message):
+            ResidualVQ(*sizes)
+    with pytest.raises(CodecError, match="beam must be at least 1"):
+        ResidualVQ(8, 2, 16, beam=0)
+    quantizer, x = _fitted()
+    x[3, 2] = torch.nan
+    with pytest.raises(CodecError, match="must be finite"):
+        quantizer.encode(x)
+    with pytest.raises(CodecError, match="must be finite"):
+        quantizer.fit_kmeans(x)
+    with pytest.raises(CodecError, match=r"must be \[N, 8\], not \[2, 7\]"):
+        quantizer.encode(torch.zeros(2, 7))
+
+
+def test_a_row_of_nan_passes_through_training_alone() -> None:
+    quantizer, x = _fitted()
+    spoiled = x[:6].clone()
+    spoiled[2] = torch.nan
+    finite = torch.isfinite(quantizer(spoiled).z_q).all(dim=1)
+    assert finite.tolist() == [True, True, False, True, True, True]
+
+
+def test_any_number_of_words_and_constant_vectors_do() -> None:
+    quantizer = ResidualVQ(3, 2, 5)
+    quantizer.fit_kmeans(torch.full((20, 3), 2.5))
+    assert torch.equal(quantizer.decode(quantizer.encode(torch.full((4, 3), 2.5))), torch.full((4, 3), 2.5))
