@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -101,8 +101,10 @@ def run(work: Callable[[Job], Report], todo: Plan, processes: int | None, consol
         Interrupted: a signal came; unfinished files are removed.
     """
     processes = min(processes or len(os.sched_getaffinity(0)), len(todo.jobs))
-    attempt = partial(_attempt, work)
-    outcomes = map(attempt, todo.jobs) if processes <= 1 else _in_processes(attempt, todo.jobs, processes)
+    if processes <= 1:
+        outcomes: Iterable[Outcome] = map(partial(_attempt, work), todo.jobs)
+    else:
+        outcomes = _in_processes(partial(_attempt_in_worker, work), todo.jobs, processes)
     done = [Outcome(job, error=reason) for job, reason in todo.refused]
     with console.progress(count(len(todo.jobs), "file"), len(todo.jobs)) as advance:
         for outcome in outcomes:
@@ -118,6 +120,14 @@ def _attempt(work: Callable[[Job], Report], job: Job) -> Outcome:
     except Exception as error:
         sentence, _ = explain(error)
         return Outcome(job, error=sentence if job.source in sentence else f"{job.source}: {sentence}")
+
+
+def _attempt_in_worker(work: Callable[[Job], Report], job: Job) -> Outcome:
+    try:
+        return _attempt(work, job)
+    except Interrupted as end:
+        # Everything is cleaned up, and the pool would hand out the next file if this process lived on.
+        os._exit(end.exit_code)
 
 
 def _in_processes(attempt: Callable[[Job], Outcome], jobs: list[Job], processes: int) -> Iterator[Outcome]:
@@ -153,7 +163,7 @@ def _submit(
 def _result(future: Future[Outcome], job: Job) -> Outcome:
     try:
         return future.result()
-    except (BrokenProcessPool, Interrupted):
+    except BrokenProcessPool:
         return Outcome(
             job, error=f"{job.source}: its process was ended from outside; is there enough memory?"
         )
