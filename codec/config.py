@@ -1,8 +1,7 @@
 """Configuration: frozen dataclasses and plain yaml, each made from the other.
 
 An unknown key or a value of the wrong type is an error that names the file and the key. A field whose type is
-a
-union of dataclasses is told apart by the key ``kind``, which every member of such a union has.
+a union of dataclasses is told apart by the key ``kind``, which every member of such a union has.
 """
 
 from __future__ import annotations
@@ -30,6 +29,13 @@ def _require_positive(config: object, *names: str) -> None:
             raise CodecError(f"{name} must be positive, not {value}")
 
 
+def _check_overlap(hop: int, overlap: int) -> None:
+    if not 0 < overlap <= hop or (hop - overlap) % 2:
+        raise CodecError(
+            f"the overlap of {overlap} samples must be at most the hop of {hop} and differ evenly from it"
+        )
+
+
 def _check_codebooks(config: Any) -> None:
     _require_positive(config, "num_codebooks")
     if config.codebook_size < 2 or config.codebook_size & (config.codebook_size - 1):
@@ -41,10 +47,9 @@ class SpectralConfig:
     """The learned transform codec: causal MDCT, ConvNeXt blocks at frame rate, linear path.
 
     ``width`` channels, ``blocks`` a side, ``expansion`` of the pointwise layers, ``kernel`` frames of the
-    depthwise
-    convolution. ``overlap`` is how many samples neighbouring MDCT frames share, at most one hop: the latency
-    is a
-    hop plus the overlap. ``compression`` is the power that compresses the MDCT bins at the input.
+    depthwise convolution. ``overlap`` is how many samples neighbouring MDCT frames share, at most one hop:
+    the latency is a hop plus the overlap. ``compression`` is the power that compresses the MDCT bins at the
+    input.
     """
 
     kind: Literal["spectral"] = "spectral"
@@ -132,6 +137,8 @@ class CodecConfig:
         _require_positive(self, "sample_rate", "hop", "dim")
         if not self.name or len(self.name.encode()) > 32 or any(c in "/\\\0" for c in self.name):
             raise CodecError(f"the model name {self.name!r} must be 1 to 32 bytes of UTF-8 without slashes")
+        if isinstance(self.network, SpectralConfig):
+            _check_overlap(self.hop, self.network.overlap)
         if isinstance(self.network, SeanetConfig) and math.prod(self.network.strides) != self.hop:
             raise CodecError(
                 f"the strides {list(self.network.strides)} multiply to {math.prod(self.network.strides)},"

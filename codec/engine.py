@@ -1,8 +1,8 @@
 """The streaming engine: a model on frames as they come, with equal bits for every way of cutting them.
 
 A matrix product may give other last bits for other numbers of rows. So frames go through the networks in
-blocks whose row
-counts were found to agree on this machine; if none agree, every frame goes alone through one fixed shape.
+blocks whose row counts were found to agree on this machine; if none agree, every frame goes alone through one
+fixed shape.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ class RowPlan:
     """How a run of frames is cut into blocks for the networks.
 
     ``rows`` are the block sizes that give equal bits, largest first; a block is filled up with frames that
-    mean nothing. ``alone`` puts one
-    real frame into each block.
+    mean nothing. ``alone`` puts one real frame into each block.
     """
 
     def __init__(self, rows: tuple[int, ...], alone: bool) -> None:

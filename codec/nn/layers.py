@@ -1,12 +1,9 @@
 """Causal layers at frame rate, each with a whole-sequence pass for training and a step for streaming.
 
 Frames are rows: every tensor here is ``[B, F, C]`` with F frames of C channels. A layer's stream lives in a
-state that
-its owner keeps: ``start`` gives the state before the first frame, ``step`` takes and returns it. A step may
-be
-handed more frames than are real, so that matrix products see a row count that suits them: the first ``valid``
-frames are
-real, and the state that comes back is the one after them.
+state that its owner keeps: ``start`` gives the state before the first frame, ``step`` takes and returns it. A
+step may be handed more frames than are real, so that matrix products see a row count that suits them: the
+first ``valid`` frames are real, and the state that comes back is the one after them.
 """
 
 from __future__ import annotations
@@ -37,8 +34,7 @@ class DepthwiseConv(nn.Module):
     """Causal convolution over frames, each channel by itself: ``[B, F, C]`` to ``[B, F, C]``.
 
     A step sums shifted rows tap by tap, in one order: elementwise arithmetic gives every row the same bits
-    however many
-    rows there are, which the convolution kernels of torch do not.
+    however many rows there are, which the convolution kernels of torch do not.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:
@@ -65,7 +61,8 @@ class DepthwiseConv(nn.Module):
         y = self.bias + self.weight[0] * history[:, :frames]
         for tap in range(1, self.kernel):
             y = y + self.weight[tap] * history[:, tap : tap + frames]
-        return y, history[:, valid : valid + self.kernel - 1]
+        # A copy: a view would keep the whole block alive, and be saved with it.
+        return y, history[:, valid : valid + self.kernel - 1].clone()
 
 
 class ConvNextBlock(nn.Module):

@@ -1,10 +1,9 @@
 """The modified discrete cosine transform, causal: frames are made of past samples only.
 
 A lapped orthonormal transform (Princen, Johnson and Bradley 1987) of step N = ``hop`` whose window overlaps
-its
-neighbour by L = ``overlap`` samples: sine slopes of L samples around a flat top of N - L. L = N is the sine
-window; a
-shorter overlap (Vorbis and Opus call it low-overlap) has less delay. Both directions are one matrix product.
+its neighbour by L = ``overlap`` samples: sine slopes of L samples around a flat top of N - L. L = N is the
+sine window; a shorter overlap (Vorbis and Opus call it low-overlap) has less delay. Both directions are one
+matrix product.
 """
 
 from __future__ import annotations
@@ -14,25 +13,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-from codec.errors import CodecError
-
 
 class Mdct(nn.Module):
     """Causal MDCT: frame f holds samples ``[f N - L, f N + N)``.
 
     The forward transform needs ``overlap`` past samples as its state. The inverse completes samples
-    ``overlap`` late: its
-    output at index i is the input at index ``i - delay``.
+    ``overlap`` late: its output at index i is the input at index ``i - delay``.
     """
 
     basis: Tensor
 
     def __init__(self, hop: int, overlap: int) -> None:
         super().__init__()
-        if not 0 < overlap <= hop or (hop - overlap) % 2:
-            raise CodecError(
-                f"the overlap of {overlap} samples must be at most the hop of {hop} and differ evenly from it"
-            )
         self.hop = hop
         self.overlap = overlap
         self.delay = overlap
@@ -51,7 +43,7 @@ class Mdct(nn.Module):
         history = torch.cat([state, audio], dim=1)
         frames = history.unfold(1, self.hop + self.overlap, self.hop)
         end = valid * self.hop
-        return frames.contiguous() @ self.basis, history[:, end : end + self.overlap]
+        return frames.contiguous() @ self.basis, history[:, end : end + self.overlap].clone()
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """Coefficients ``[B, F, hop]`` to audio ``[B, F * hop]``, ``delay`` samples late."""
@@ -65,7 +57,7 @@ class Mdct(nn.Module):
         carried = torch.cat([state.unsqueeze(1), tails], dim=1)
         lapped = body[..., : self.overlap] + carried[:, :-1]
         audio = torch.cat([lapped, body[..., self.overlap :]], dim=-1)
-        return audio.flatten(1), carried[:, valid]
+        return audio.flatten(1), carried[:, valid].clone()
 
 
 def mdct_window(hop: int, overlap: int) -> Tensor:
