@@ -84,12 +84,14 @@ class _Decoding:
         data = start
         while data:
             self._num_bytes += len(data)
-            self._write(self._decoder.push(data))
+            for pcm in self._decoder.pieces(data):
+                self._write(pcm)
             yield len(data)
             data = self._stream.read(step)
         # Where the user ended the stream, its end is no damage.
         known = len(self._decoder.damage) if self._stop.received else None
-        self._write(self._decoder.flush())
+        for pcm in self._decoder.last_pieces():
+            self._write(pcm)
         self._damage = self._decoder.damage[:known]
 
     def report(self, header: StreamHeader) -> DecodeReport:
