@@ -123,6 +123,49 @@ class BottleneckConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AdditiveConfig:
+    """The additive quantizer: ``num_codebooks`` of ``codebook_size`` words, searched together.
+
+    ``polish`` is how often each code is chosen anew after the beam search; the rest is as for the residual
+    one. Up to 8192 words altogether, the search keeps tables of (words x words) numbers.
+    """
+
+    kind: Literal["additive"] = "additive"
+    num_codebooks: int = 16
+    codebook_size: int = 256
+    estimator: Estimator = "nsvq"
+    beam: int = 16
+    train_beam: int = 4
+    polish: int = 0
+    replacement: Literal["usage", "split"] = "usage"
+
+    def __post_init__(self) -> None:
+        _check_codebooks(self)
+        _require_positive(self, "beam", "train_beam")
+        if self.polish < 0:
+            raise CodecError(f"polish must not be negative, but is {self.polish}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProductConfig:
+    """The product quantizer: each of ``num_codebooks`` codes an equal share of the latent's numbers.
+
+    ``rotation``: learn at the k-means start an orthogonal matrix that the latents go through first. The
+    rest is as for the residual one.
+    """
+
+    kind: Literal["product"] = "product"
+    num_codebooks: int = 16
+    codebook_size: int = 1024
+    estimator: Estimator = "nsvq"
+    rotation: bool = False
+    replacement: Literal["usage", "split"] = "usage"
+
+    def __post_init__(self) -> None:
+        _check_codebooks(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class CodecConfig:
     """One codec: audio at ``sample_rate`` becomes one latent of ``dim`` numbers every ``hop`` samples."""
 
@@ -131,7 +174,7 @@ class CodecConfig:
     hop: int = 320
     dim: int = 128
     network: SpectralConfig | SeanetConfig = SpectralConfig()
-    bottleneck: BottleneckConfig = BottleneckConfig()
+    bottleneck: BottleneckConfig | AdditiveConfig | ProductConfig = BottleneckConfig()
 
     def __post_init__(self) -> None:
         _require_positive(self, "sample_rate", "hop", "dim")
@@ -143,6 +186,11 @@ class CodecConfig:
             raise CodecError(
                 f"the strides {list(self.network.strides)} multiply to {math.prod(self.network.strides)},"
                 f" not to the hop of {self.hop}: change one of the two"
+            )
+        if isinstance(self.bottleneck, ProductConfig) and self.dim % self.bottleneck.num_codebooks:
+            raise CodecError(
+                f"a product bottleneck cuts latents into equal shares: its num_codebooks must divide the dim of"
+                f" {self.dim}, which {self.bottleneck.num_codebooks} does not"
             )
 
 

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from codec.config import (
+    AdditiveConfig,
     BottleneckConfig,
     CodecConfig,
+    ProductConfig,
     SeanetConfig,
     SpectralConfig,
     from_mapping,
@@ -23,6 +25,8 @@ CONFIGS = [
     CodecConfig("one"),
     CodecConfig("two", 24_000, network=SeanetConfig(dilations=(1, 3, 9), lstm_layers=0)),
     CodecConfig("three", network=SpectralConfig(overlap=160), bottleneck=BottleneckConfig(num_codebooks=3)),
+    CodecConfig("four", bottleneck=AdditiveConfig(polish=2, estimator="ema")),
+    CodecConfig("five", bottleneck=ProductConfig(rotation=True)),
 ]
 
 
@@ -47,7 +51,13 @@ def test_yaml_gives_the_same_configuration_back(config: CodecConfig) -> None:
         ({"network": {"kind": "seanet", "strides": [2, "4"]}}, r"network: strides must be of type int"),
         ({"network": 3}, r"network must be a mapping"),
         ({"bottleneck": {"codebook_size": 1000}}, r"power of two"),
-        ({"bottleneck": {"kind": "magic"}}, r"must be one of residual"),
+        ({"bottleneck": {"kind": "magic"}}, r"unknown kind 'magic', known are residual, additive, product"),
+        ({"bottleneck": {"kind": "additive", "rotation": True}}, r"bottleneck: unknown key 'rotation'"),
+        ({"bottleneck": {"estimator": "hope"}}, r"bottleneck: estimator must be one of nsvq, ste"),
+        ({"bottleneck": {"beam": 0}}, r"beam must be positive"),
+        ({"bottleneck": {"num_codebooks": 0}}, r"num_codebooks must be positive"),
+        ({"bottleneck": {"kind": "additive", "polish": -1}}, r"polish must not be negative"),
+        ({"bottleneck": {"kind": "product", "num_codebooks": 12}}, r"divide the dim of 128, which 12 does"),
         ({"bottleneck": []}, r"bottleneck must be a mapping"),
     ],
 )

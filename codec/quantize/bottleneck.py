@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from codec.config import BottleneckConfig
+from codec.config import AdditiveConfig, BottleneckConfig, ProductConfig
+from codec.quantize.additive import AdditiveVQ
 from codec.quantize.codebooks import CodebookUsage
+from codec.quantize.product import ProductVQ
 from codec.quantize.quantizer import Quantized, VectorQuantizer
 from codec.quantize.residual import ResidualVQ
+
+# By the ``kind`` of their configuration, whose other keys are their arguments.
+_QUANTIZERS: dict[str, type[VectorQuantizer]] = {
+    "residual": ResidualVQ,
+    "additive": AdditiveVQ,
+    "product": ProductVQ,
+}
 
 
 class Bottleneck(nn.Module):
@@ -76,12 +86,11 @@ class Bottleneck(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def build_bottleneck(config: BottleneckConfig, dim: int) -> Bottleneck:
+def build_bottleneck(config: BottleneckConfig | AdditiveConfig | ProductConfig, dim: int) -> Bottleneck:
     """The bottleneck that ``config`` describes, for latents of ``dim`` numbers."""
-    sizes = (dim, config.num_codebooks, config.codebook_size)
-    return Bottleneck(
-        ResidualVQ(*sizes, config.estimator, config.beam, config.train_beam, replacement=config.replacement)
-    )
+    options = dataclasses.asdict(config)
+    quantizer = _QUANTIZERS[options.pop("kind")]
+    return Bottleneck(quantizer(dim=dim, **options))
 
 
 def _to_rows(z: Tensor) -> Tensor:

@@ -11,6 +11,9 @@ from codec.errors import CodecError
 
 Donors = Literal["usage", "split"]
 
+# Vectors at a time whose distances to all words are held.
+_BLOCK_ROWS = 16_384
+
 
 def nearest_words(x: Tensor, words: Tensor, half_norms: Tensor | None = None) -> Tensor:
     """Indices ``[N]`` of the words ``[K, D]`` nearest to x ``[N, D]``; the lowest index wins a tie.
@@ -19,6 +22,8 @@ def nearest_words(x: Tensor, words: Tensor, half_norms: Tensor | None = None) ->
     """
     if half_norms is None:
         half_norms = torch.linalg.vector_norm(words, dim=-1).square() / 2
+    if x.shape[0] > _BLOCK_ROWS:
+        return torch.cat([nearest_words(block, words, half_norms) for block in torch.split(x, _BLOCK_ROWS)])
     return torch.addmm(half_norms, x, words.t(), alpha=-1).argmin(dim=-1)
 
 

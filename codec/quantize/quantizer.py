@@ -20,6 +20,10 @@ from codec.quantize.estimators import (
     straight_through,
 )
 
+# Vectors at a time in coding, a multiple of 8: the memory beside the vectors and their codes does not grow
+# with them.
+_BLOCK_ROWS = 4096
+
 
 class Quantized(NamedTuple):
     """What a training pass gives, of vectors ``[N, D]`` or of latents ``[B, D, F]``.
@@ -134,8 +138,13 @@ class VectorQuantizer(nn.Module, ABC):
         Raises:
             CodecError: n is out of range, or x is of another width or not finite.
         """
-        self._check_vectors(x)
-        return self._search(x.float(), self._limits(n, x), self.beam, training=False)
+        limits = self._limits(n, x)
+        self._check_shape(x)
+        codes = []
+        for block, some in zip(torch.split(x, _BLOCK_ROWS), torch.split(limits, _BLOCK_ROWS), strict=True):
+            self._check_finite(block)
+            codes.append(self._search(block.float(), some, self.beam, training=False))
+        return torch.cat(codes)
 
     def decode(self, codes: Tensor) -> Tensor:
         """The vectors ``[N, D]`` of codes ``[N, M]`` or of their first columns; -1 stands for not sent.
@@ -150,7 +159,8 @@ class VectorQuantizer(nn.Module, ABC):
             raise CodecError(
                 f"codes must lie below {self.codebook_size} in at most {self.num_codebooks} codebooks"
             )
-        return self._compose(self._chosen(codes), codes)
+        blocks = torch.split(codes, _BLOCK_ROWS)
+        return torch.cat([self._compose(self._chosen(block), block) for block in blocks])
 
     @torch.no_grad()
     def fit_kmeans(self, x: Tensor, iterations: int = 10, seed: int = 0) -> None:
@@ -162,7 +172,8 @@ class VectorQuantizer(nn.Module, ABC):
         Raises:
             CodecError: fewer vectors than words, or x is of another width or not finite.
         """
-        self._check_vectors(x)
+        self._check_shape(x)
+        self._check_finite(x)
         self._fit(x.float(), iterations, torch.Generator().manual_seed(seed))
         if self.averages is not None:
             self.averages.restart(self.words)
@@ -214,8 +225,8 @@ class VectorQuantizer(nn.Module, ABC):
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise CodecError(f"vectors must be [N, {self.dim}], not {list(x.shape)}")
 
-    def _check_vectors(self, x: Tensor) -> None:
-        self._check_shape(x)
+    @staticmethod
+    def _check_finite(x: Tensor) -> None:
         if not torch.isfinite(x).all():
             raise CodecError("vectors to quantize must be finite: these hold NaN or infinite values")
 

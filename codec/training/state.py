@@ -80,6 +80,9 @@ def averaged_model(state: dict[str, Any], config: CodecConfig) -> CodecModel:
     model = CodecModel(config)
     average = WeightEma(model)
     average.load_state_dict(state["ema"])
+    # Bottlenecks hold more than weights, and that is not averaged.
+    own = {name.removeprefix("model."): value for name, value in state["state_dict"].items()}
+    model.load_state_dict(own, strict=False)
     average.copy_to(model)
     return model
 
