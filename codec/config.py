@@ -189,8 +189,8 @@ class CodecConfig:
             )
         if isinstance(self.bottleneck, ProductConfig) and self.dim % self.bottleneck.num_codebooks:
             raise CodecError(
-                f"a product bottleneck cuts latents into equal shares: its num_codebooks must divide the dim of"
-                f" {self.dim}, which {self.bottleneck.num_codebooks} does not"
+                f"a product bottleneck cuts latents into equal shares: its num_codebooks must divide the dim"
+                f" of {self.dim}, which {self.bottleneck.num_codebooks} does not"
             )
 
 

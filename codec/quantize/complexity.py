@@ -59,9 +59,9 @@ def additive_wmops(
 ) -> float:
     """Beam search over the union of the codebooks.
 
-    "paper" is the published search, which computes distances and sums of vectors in every step. "table" is that of
-    `codec.quantize.union`: the products of the vector with all words as multiply-accumulates, then two
-    additions for each set and word. Both count choosing the best W as W passes over what is left, without
+    "paper" is the published search, which computes distances and sums of vectors in every step. "table" is
+    that of `codec.quantize.union`: the products of the vector with all words as multiply-accumulates, then
+    two additions for each set and word. Both count choosing the best W as W passes over what is left, without
     telling repeated sets apart; groups of scores make the real choice cheaper.
     """
     words = num_codebooks * codebook_size
