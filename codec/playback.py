@@ -16,8 +16,8 @@ from codec.resample import Resampler
 
 Pcm = NDArray[np.float32]
 
-# Concealment comes in pieces of this many frames: its length is what a damaged stream claims.
-_PIECE_FRAMES = 64
+# Audio comes in pieces of this many frames at most: the length of a block or a gap is what the stream claims.
+_PIECE_FRAMES = 256
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Playback:
     """
 
     def __init__(self, engine: Engine, header: StreamHeader, hold: bool) -> None:
+        self.channels = header.channels
         self._engine = engine
         self._header = header
         self._states = [engine.start_decoder() for _ in range(header.channels)]
@@ -51,16 +52,15 @@ class Playback:
         # The encoder filled its last hop up: less than a hop, and a sample of rounding, lies behind the end.
         self._hold = -(-header.hop * header.sample_rate // header.coded_rate) + 1 if hold else 0
 
-    def decode(self, codes: Tensor) -> Pcm:
-        """Codes ``[C, M, F]`` to the next audio ``[n, C]``."""
-        if not codes.shape[2]:
-            return self._held[:0]
-        audio = []
-        for channel, state in enumerate(self._states):
-            channel_audio, self._states[channel] = self._engine.synthesize(codes[channel], state)
-            audio.append(channel_audio.cpu())
-        self._last = codes[:, :, -1:]
-        return self._emit(audio, codes.shape[2])
+    def decode(self, codes: Tensor) -> Iterator[Pcm]:
+        """Codes ``[C, M, F]`` to the next audio, in pieces ``[n, C]`` of bounded length."""
+        for part in codes.split(_PIECE_FRAMES, dim=2) if codes.shape[2] else ():
+            audio = []
+            for channel, state in enumerate(self._states):
+                channel_audio, self._states[channel] = self._engine.synthesize(part[channel], state)
+                audio.append(channel_audio.cpu())
+            self._last = part[:, :, -1:]
+            yield self._emit(audio, part.shape[2])
 
     def conceal(self, frames: int) -> Iterator[Pcm]:
         """Audio in place of ``frames`` lost frames, in pieces ``[n, C]`` of bounded length."""

@@ -230,7 +230,7 @@ class StreamDecoder:
         if self._playback is None:
             header = _describe(self.model, self.model.config.sample_rate, tensor.shape[0], tensor.shape[1], 1)
             self._playback = Playback(self._engine, header, hold=False)
-        return self._playback.decode(tensor)
+        return self._join(self._playback.decode(tensor))
 
     def lost(self, frames: int) -> Pcm:
         """Conceal the next ``frames`` frames, which the caller knows to be lost, and return audio ``[n, C]``.
@@ -246,7 +246,7 @@ class StreamDecoder:
 
     def _join(self, pieces: Iterator[Pcm]) -> Pcm:
         parts = list(pieces)
-        channels = self.header.channels if self.header else 1
+        channels = self._playback.channels if self._playback else 1
         return np.concatenate([np.zeros((0, channels), np.float32), *parts])
 
     def _play(self, events: list[Event]) -> Iterator[Pcm]:
@@ -259,7 +259,7 @@ class StreamDecoder:
             if isinstance(event, BlockRead):
                 # Frames that were given up as lost have been played already, should they come after all.
                 late = self._played_ahead(event.codes.shape[2])
-                yield self._playback.decode(torch.from_numpy(event.codes[:, :, late:]))
+                yield from self._playback.decode(torch.from_numpy(event.codes[:, :, late:]))
             elif isinstance(event, BlockDamaged):
                 yield from self._conceal(event, self._playback)
             else:

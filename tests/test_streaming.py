@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from codec.api import Codec
+from codec.bitstream.container import ContainerWriter
 from codec.errors import CodecError, UsageError
 from codec.streaming import StreamDecoder, StreamEncoder
 from tests.small_model import small_model
@@ -155,9 +157,27 @@ def test_a_long_gap_is_concealed_in_small_pieces() -> None:
     decoder = StreamDecoder(MODEL)
     pieces = [*decoder.pieces(b"".join(data[:3] + data[-3:])), *decoder.last_pieces()]
     assert sum(map(len, pieces)) == 16_000 * 20
-    assert max(map(len, pieces)) <= 64 * 320 + 320
+    assert max(map(len, pieces)) <= 256 * 320 + 320
     (damage,) = decoder.damage
     assert damage.seconds == pytest.approx(20 - 0.2 * 4, abs=0.25)
+
+
+def test_a_huge_block_is_decoded_in_pieces() -> None:
+    # A header may claim blocks of twenty minutes: few bytes, whose audio must not take gigabytes.
+    header = StreamEncoder(MODEL, 16_000, num_codebooks=1).header
+    writer = ContainerWriter(replace(header, block_frames=5000))
+    codes = np.zeros((1, 1, 5000), np.int64)
+    data = writer.start() + writer.block(codes) + writer.finish(5000 * 320 - 320)
+    decoder = StreamDecoder(MODEL)
+    pieces = [*decoder.pieces(data), *decoder.last_pieces()]
+    assert sum(map(len, pieces)) == 5000 * 320 - 320
+    assert max(map(len, pieces)) <= 256 * 320 + 320
+
+
+def test_codes_of_several_channels_play_without_a_header() -> None:
+    codes = np.stack([CODEC.tokens(_noise(6400, seed=seed)[:, 0], 16_000) for seed in (1, 2)])
+    audio = StreamDecoder(MODEL).push_codes(codes)
+    assert np.array_equal(audio[:, 1], StreamDecoder(MODEL).push_codes(codes[1])[:, 0])
 
 
 def test_packets_lost_and_late() -> None:
