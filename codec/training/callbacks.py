@@ -13,7 +13,6 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from codec.quantize.codebooks import perplexity
 from codec.training import validation
 from codec.training.module import CodecTraining
 
@@ -35,13 +34,12 @@ class CodebookMonitor(Callback):
         every = module.recipe.training.quantization.replace_every
         if not module.quantizing or (module.steps + 1) % every or not trainer.is_global_zero:
             return
-        counts = module.model.bottleneck.usage.counts
+        usage = module.model.bottleneck.usage
+        shares = (usage.counts > 0).float().mean(dim=1)
         logged = {}
-        for index, (spread, used) in enumerate(
-            zip(perplexity(counts).tolist(), (counts > 0).float().mean(dim=1).tolist(), strict=True), start=1
-        ):
-            logged[f"perplexity/codebook_{index:02d}"] = spread
-            logged[f"usage/codebook_{index:02d}"] = used
+        for index, (spread, used) in enumerate(zip(usage.perplexity, shares, strict=True), start=1):
+            logged[f"perplexity/codebook_{index:02d}"] = float(spread)
+            logged[f"usage/codebook_{index:02d}"] = float(used)
         for logger in trainer.loggers:
             logger.log_metrics(logged, module.steps)
 

@@ -128,7 +128,7 @@ def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
             )
         if state["progress"]["steps"] >= recipe.training.max_steps:
             raise UsageError(
-                f"{state_path} has done its {recipe.training.max_steps} steps: a longer training needs --steps"
+                f"{state_path} has done all {recipe.training.max_steps} steps: ask for more with --steps"
             )
     elif state_path.exists():
         raise UsageError(
@@ -153,6 +153,8 @@ def _strategy(devices: int) -> Strategy | str:
 
 def _logger(run: Path) -> Logger:
     if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
-        log.warning("without TensorBoard the log is %s; pip install 'codec[train]'", run / "metrics.csv")
-        return CSVLogger(run, name="", version="")
+        log.warning(
+            "without TensorBoard the log is a table in %s; pip install 'codec[train]'", run / "metrics"
+        )
+        return CSVLogger(run, name="metrics")
     return TensorBoardLogger(run, name="", version="")

@@ -16,7 +16,7 @@ from torch.optim import AdamW
 from codec.config import to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
-from codec.quantize.bottleneck import Quantized
+from codec.quantize.quantizer import Quantized
 from codec.training.config import AdversarialConfig, OptimizerConfig, Recipe
 from codec.training.data import AudioDataModule
 from codec.training.ema import WeightEma
@@ -65,7 +65,10 @@ class CodecTraining(lightning.LightningModule):
     def start_from(self, model: CodecModel) -> None:
         """Begin with the weights and codebooks of a trained model of this configuration: no warm start."""
         self.model.load_state_dict(model.state_dict())
-        self.model.bottleneck.usage.counts.zero_()
+        quantizer = self.model.bottleneck.quantizer
+        quantizer.usage.counts.zero_()
+        if quantizer.averages is not None:
+            quantizer.averages.restart(quantizer.words)
         self.ema = WeightEma(self.model, self.recipe.training.ema_decay)
         self.quantizing = True
 
@@ -107,7 +110,8 @@ class CodecTraining(lightning.LightningModule):
             logged |= self._train_discriminator(batch.target, output.detach(), opponent)
         logged |= self._train_codec(batch.target, output, quantized, opponent is not None)
         if quantized is not None:
-            logged |= {f"bottleneck/{name}": value for name, value in quantized.stats.items()}
+            stats = {"loss": quantized.loss.detach(), **quantized.stats}
+            logged |= {f"bottleneck/{name}": value for name, value in stats.items()}
             logged["train/kbps"] = n.float().mean() * self._kbps_of_a_codebook()
         self._count_bad_steps(
             batch, [norm for name, norm in logged.items() if name.endswith("gradient_norm")]

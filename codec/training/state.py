@@ -17,6 +17,8 @@ from codec.training.config import Recipe
 from codec.training.ema import WeightEma
 
 STATE_NAME = "last.ckpt"
+# Of the codec's weights in a training state.
+_MODEL = "model."
 
 
 class StateFiles(CheckpointIO):

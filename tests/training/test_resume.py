@@ -13,7 +13,6 @@ import torch
 
 from codec.training.saving import TrainingStopped
 from codec.training.state import STATE_NAME, read_state
-from tests.training.sounds import write_folder
 from tests.training.tiny import tiny_fit, tiny_recipe
 
 # Lightning's own counts and clocks play no part in what is trained.
@@ -62,11 +61,6 @@ def assert_same(left: Any, right: Any, where: str = "state") -> None:
 def _trained(run: Path) -> dict[str, Any]:
     state = read_state(run / STATE_NAME)
     return {name: state[name] for name in TRAINED}
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("clips"))
 
 
 # Before the discriminator's first step, before the k-means start, and between two rounds of replacement.
