@@ -26,7 +26,7 @@ _TRAINING_PREFIXES = ("bottleneck.quantizer.usage.", "bottleneck.quantizer.avera
 # All else that is said of a bottleneck is about its search and its training.
 _DECODING_KEYS = ("kind", "num_codebooks", "codebook_size")
 
-# The id of each model with the versions of its tensors, which torch counts up at every change in place: hashing
+# The id of each model with the versions of its tensors, which torch counts up at every change: hashing
 # takes 16 ms, a fifth of the time of a short clip, and every stream asks.
 _IDS: WeakKeyDictionary[CodecModel, tuple[tuple[int, ...], bytes]] = WeakKeyDictionary()
 
