@@ -100,7 +100,7 @@ def run(work: Callable[[Job], Report], todo: Plan, processes: int | None, consol
     Raises:
         Interrupted: a signal came; unfinished files are removed.
     """
-    processes = min(processes or len(os.sched_getaffinity(0)), len(todo.jobs))
+    processes = min(processes or _num_processors(), len(todo.jobs))
     if processes <= 1:
         outcomes: Iterable[Outcome] = map(partial(_attempt, work), todo.jobs)
     else:
@@ -111,6 +111,11 @@ def run(work: Callable[[Job], Report], todo: Plan, processes: int | None, consol
             done.append(outcome)
             advance(1)
     return sorted(done, key=lambda outcome: outcome.job.source)
+
+
+def _num_processors() -> int:
+    """How many this process may use, where the system tells that."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _attempt(work: Callable[[Job], Report], job: Job) -> Outcome:
