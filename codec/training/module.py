@@ -64,7 +64,8 @@ class CodecTraining(lightning.LightningModule):
 
     def start_from(self, model: CodecModel) -> None:
         """Begin with the weights and codebooks of a trained model of this configuration: no warm start."""
-        self.model.load_state_dict(model.state_dict())
+        # What depends on how the codebooks are trained may be missing, and starts anew.
+        self.model.load_state_dict(model.state_dict(), strict=False)
         quantizer = self.model.bottleneck.quantizer
         quantizer.usage.counts.zero_()
         if quantizer.averages is not None:

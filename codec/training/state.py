@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from codec.config import CodecConfig, from_mapping
+from codec.config import CodecConfig, from_mapping, to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
 from codec.training.config import Recipe
 from codec.training.ema import WeightEma
 
 STATE_NAME = "last.ckpt"
-# Of the codec's weights in a training state.
-_MODEL = "model."
+# What a bottleneck may change without its weights meaning something else.
+_FREE = ("estimator", "beam", "train_beam", "polish", "replacement")
 
 
 class StateFiles(CheckpointIO):
@@ -94,7 +93,7 @@ def initial_model(source: str | os.PathLike[str], config: CodecConfig) -> CodecM
 
     Args:
         source: a released folder, or a shipped model's name, or a training state.
-        config: only the name of the model may differ.
+        config: the model's name may differ, and how its bottleneck is searched and trained.
 
     Raises:
         CodecError: there is no such model, it cannot be read, or its configuration is another.
@@ -107,11 +106,19 @@ def initial_model(source: str | os.PathLike[str], config: CodecConfig) -> CodecM
         from codec.checkpoint import load_model
 
         model = load_model(os.fspath(source))
-    mine, other = dataclasses.asdict(config), dataclasses.asdict(model.config)
-    wrong = [name for name in mine if name != "name" and mine[name] != other[name]]
+    mine, other = _meaning(config), _meaning(model.config)
+    wrong = [name for name in mine if mine[name] != other[name]]
     if wrong:
         raise CodecError(
             f"{source} cannot start this training, its {wrong[0]} is {other[wrong[0]]!r}, the recipe's "
             f"{mine[wrong[0]]!r}: make the recipe's model the same"
         )
     return model
+
+
+def _meaning(config: CodecConfig) -> dict[str, Any]:
+    """The part of a configuration that weights depend on."""
+    meaning = to_mapping(config)
+    del meaning["name"]
+    bottleneck = meaning["bottleneck"]
+    return meaning | {"bottleneck": {key: bottleneck[key] for key in bottleneck if key not in _FREE}}

@@ -23,7 +23,7 @@ from codec.training.segments import SegmentDataset
 from codec.training.state import STATE_NAME, averaged_model, read_state, recipe_of
 from codec.training.validation import reconstruct
 from tests.training.sounds import load
-from tests.training.tiny import tiny_fit, tiny_recipe
+from tests.training.tiny import tiny_fit, tiny_recipe, with_bottleneck
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,16 +115,27 @@ def test_the_released_model_is_the_averaged_one_in_16_bits(tmp_path: Path, run: 
 
 
 def test_a_model_of_another_shape_cannot_start_a_training(tmp_path: Path, clips: Path, run: Path) -> None:
-    recipe = tiny_recipe()
-    model = dataclasses.replace(recipe.model, bottleneck=BottleneckConfig(num_codebooks=2, codebook_size=8))
+    recipe = with_bottleneck(tiny_recipe(), BottleneckConfig(num_codebooks=2, codebook_size=8))
     with pytest.raises(CodecError, match="bottleneck"):
-        tiny_fit(dataclasses.replace(recipe, model=model), clips, tmp_path, init_from=run / STATE_NAME)
+        tiny_fit(recipe, clips, tmp_path, init_from=run / STATE_NAME)
 
 
 def test_the_name_of_the_model_may_change(tmp_path: Path, clips: Path, run: Path) -> None:
     recipe = tiny_recipe(max_steps=1)
     recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, name="tiny_2"))
     assert tiny_fit(recipe, clips, tmp_path, init_from=run / STATE_NAME).quantizing
+
+
+def test_codebooks_can_go_on_by_another_estimator(tmp_path: Path, clips: Path, run: Path) -> None:
+    snapshot = Snapshot()
+    recipe = with_bottleneck(
+        tiny_recipe(max_steps=1), BottleneckConfig(num_codebooks=3, codebook_size=8, estimator="ema")
+    )
+    tiny_fit(recipe, clips, tmp_path, init_from=run / STATE_NAME, callbacks=[snapshot])
+    words = averaged_model(read_state(run / STATE_NAME), tiny_recipe().model).bottleneck.quantizer.words
+    moved = snapshot.after["bottleneck.quantizer.words"] - words
+    # One batch moves a moving average of 0.99 a little; forgotten averages would move the words far.
+    assert 0 < moved.norm() < 0.1 * words.norm()
 
 
 def test_a_finished_training_can_be_made_longer(tmp_path: Path, clips: Path) -> None:

@@ -11,9 +11,10 @@ import lightning
 import pytest
 import torch
 
+from codec.config import AdditiveConfig, BottleneckConfig, ProductConfig
 from codec.training.saving import TrainingStopped
-from codec.training.state import STATE_NAME, read_state
-from tests.training.tiny import tiny_fit, tiny_recipe
+from codec.training.state import STATE_NAME, averaged_model, read_state
+from tests.training.tiny import tiny_fit, tiny_recipe, with_bottleneck
 
 # Lightning's own counts and clocks play no part in what is trained.
 TRAINED = ("state_dict", "optimizer_states", "ema", "progress", "bf16", "AudioDataModule")
@@ -82,6 +83,30 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     assert whole.steps == second.steps == 14
     assert_same(_trained(tmp_path / "whole"), _trained(parts))
     assert torch.equal(whole.model.bottleneck.usage.counts, second.model.bottleneck.usage.counts)
+
+
+@pytest.mark.parametrize(
+    "bottleneck",
+    [
+        BottleneckConfig(num_codebooks=3, codebook_size=8, estimator="ema"),
+        BottleneckConfig(num_codebooks=3, codebook_size=8, estimator="rotation", replacement="split"),
+        AdditiveConfig(num_codebooks=3, codebook_size=8, beam=4, train_beam=2),
+        ProductConfig(num_codebooks=2, codebook_size=8, rotation=True),
+    ],
+    ids=["ema", "rotation", "additive", "product"],
+)
+def test_every_bottleneck_resumes_and_is_exported_whole(
+    tmp_path: Path, clips: Path, bottleneck: BottleneckConfig | AdditiveConfig | ProductConfig
+) -> None:
+    recipe = with_bottleneck(tiny_recipe(adversarial=False), bottleneck)
+    whole = tiny_fit(recipe, clips, tmp_path / "whole")
+    with pytest.raises(TrainingStopped):
+        tiny_fit(recipe, clips, tmp_path / "parts", callbacks=[SignalAfter(7)])
+    tiny_fit(recipe, clips, tmp_path / "parts", resume=True)
+    assert_same(_trained(tmp_path / "whole"), _trained(tmp_path / "parts"))
+    with whole.ema.swap(whole.model):
+        exported = averaged_model(read_state(tmp_path / "whole" / STATE_NAME), recipe.model)
+        assert_same(dict(exported.state_dict()), dict(whole.model.state_dict()))
 
 
 def test_validation_changes_no_bit_of_the_training(tmp_path: Path, clips: Path) -> None:

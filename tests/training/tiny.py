@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 
-from codec.config import BottleneckConfig, CodecConfig, SpectralConfig, from_mapping
+from codec.config import (
+    AdditiveConfig,
+    BottleneckConfig,
+    CodecConfig,
+    ProductConfig,
+    SpectralConfig,
+    from_mapping,
+)
 from codec.nn.discriminators import DiscriminatorConfig
 from codec.training.config import AdversarialConfig, Recipe, TrainingConfig
 from codec.training.fit import fit
@@ -52,6 +59,11 @@ def tiny_recipe(adversarial: bool = True, **training: Any) -> Recipe:
     config = from_mapping(TrainingConfig, _TRAINING, "tiny")
     config = dataclasses.replace(config, adversarial=ADVERSARIAL if adversarial else None)
     return Recipe(MODEL, dataclasses.replace(config, **training))
+
+
+def with_bottleneck(recipe: Recipe, bottleneck: BottleneckConfig | AdditiveConfig | ProductConfig) -> Recipe:
+    """The recipe with another bottleneck."""
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, bottleneck=bottleneck))
 
 
 def tiny_fit(recipe: Recipe, data: Path, run: Path, **options: Any) -> CodecTraining:
