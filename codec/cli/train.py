@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from codec.cli.console import Console
+from codec.cli.console import Console, count
 from codec.cli.options import Quiet
 from codec.extras import require
 
@@ -73,7 +73,8 @@ def train(
         save_minutes=save_minutes,
         progress=not quiet and sys.stderr.isatty(),
     )
-    console.note(f"trained for {recipe.training.max_steps} steps: the state is {folder / 'last.ckpt'}")
+    done = count(recipe.training.max_steps, "step")
+    console.note(f"trained for {done}: the state is {folder / 'last.ckpt'}")
     return 0
 
 

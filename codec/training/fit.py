@@ -27,6 +27,7 @@ from codec.training.state import STATE_NAME, StateFiles, initial_model, read_sta
 log = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.yaml"
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def fit(
@@ -104,6 +105,8 @@ def fit(
 
 
 def _require_device(device: str, devices: int) -> None:
+    if device not in DEVICES:
+        raise UsageError(f"{device!r} is no device: use {', '.join(DEVICES)}")
     if device == "cuda" and torch.cuda.device_count() < devices:
         raise UsageError(
             f"{torch.cuda.device_count()} CUDA devices are here, not {devices}: use fewer, or cpu"
