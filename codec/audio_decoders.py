@@ -31,6 +31,7 @@ _MP3 = (b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2")
 _SPOOLED = (b"fLaC", b"OggS", *_MP3, b"FORM", b".snd", b"caff", b"riff", b"RIFX")
 
 _NO_SOUND = "is no sound that can be read: give WAV, FLAC, Ogg or MP3, or say how raw samples are to be read"
+_READ_FRAMES = 4096
 
 
 class Decoder(Protocol):
@@ -133,9 +134,10 @@ class LibsndfileDecoder:
         self._position = 0
 
     def read(self, frames: int) -> Samples:
-        """The next `frames` samples `[n, C]`, fewer at the end; damage ends the sound."""
+        """The next samples `[n, C]`, at most `frames`, none at the end; damage ends the sound."""
         try:
-            pcm: Samples = self._file.read(frames, dtype="float32", always_2d=True)
+            # A damaged file loses all that is asked for at once, so not much is.
+            pcm: Samples = self._file.read(min(frames, _READ_FRAMES), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError:
             pcm = np.zeros((0, self.channels), np.float32)
         self._position += len(pcm)

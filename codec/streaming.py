@@ -16,8 +16,9 @@ from codec.checkpoint import model_id
 from codec.engine import Engine
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
+from codec.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from codec.playback import Damage, Playback
-from codec.rate import ConstantRate, codebooks_for_bitrate
+from codec.rate import ConstantRate, codebook_bitrate, codebooks_for_bitrate
 from codec.resample import Resampler
 
 Pcm = NDArray[np.float32]
@@ -34,7 +35,8 @@ class StreamEncoder:
         model: the codec.
         sample_rate: of the audio that is pushed, Hz.
         channels: of that audio, each coded by itself.
-        bitrate: kbit/s over all channels; 6 a channel where neither it nor ``num_codebooks`` is given.
+        bitrate: kbit/s over all channels; 6 a channel, or all codebooks where they take less, where neither
+            it nor ``num_codebooks`` is given.
         num_codebooks: codebooks of every frame, instead of a bitrate.
         packet_ms: length of a block, 20 to 10,000 ms.
         framing: "container" for files and pipes; "packets" for networks that lose some: every element that
@@ -297,6 +299,11 @@ def check_model(header: StreamHeader, model: CodecModel, name: str) -> None:
         config.hop,
         bottleneck.bits_per_code,
     )
+    if not MIN_SAMPLE_RATE <= header.sample_rate <= MAX_SAMPLE_RATE:
+        raise CodecError(
+            f"{name} claims {header.sample_rate} Hz, and the codec plays {MIN_SAMPLE_RATE} to "
+            f"{MAX_SAMPLE_RATE} Hz: encode the audio again"
+        )
     if not fits or header.num_codebooks > bottleneck.num_codebooks:
         raise CodecError(
             f"the header of {name} contradicts its model {header.model_name}: encode the audio again"
@@ -323,9 +330,9 @@ def _choose_codebooks(
     model: CodecModel, channels: int, bitrate: float | None, num_codebooks: int | None
 ) -> int:
     if num_codebooks is None:
-        return codebooks_for_bitrate(
-            model, DEFAULT_BITRATE * channels if bitrate is None else bitrate, channels
-        )
+        highest = codebook_bitrate(model) * model.bottleneck.num_codebooks / 1000.0
+        default = min(DEFAULT_BITRATE, highest) * channels
+        return codebooks_for_bitrate(model, default if bitrate is None else bitrate, channels)
     if bitrate is not None:
         raise UsageError("give a bitrate or a number of codebooks, not both")
     if not 1 <= num_codebooks <= model.bottleneck.num_codebooks:

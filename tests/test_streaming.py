@@ -212,6 +212,18 @@ def test_codes_play_without_a_header() -> None:
         StreamDecoder(MODEL).lost(1)
 
 
+def test_the_default_bitrate_is_what_the_model_can_give() -> None:
+    assert StreamEncoder(MODEL, 16_000).header.num_codebooks == 4
+
+
+@pytest.mark.parametrize("rate", [7_999, 192_001])
+def test_a_header_with_an_impossible_rate_is_refused(rate: int) -> None:
+    header = replace(StreamEncoder(MODEL, 16_000).header, sample_rate=rate)
+    with pytest.raises(CodecError, match=rf"talk\.nac claims {rate} Hz") as refused:
+        StreamDecoder(MODEL, name="talk.nac").push(header.to_bytes())
+    assert refused.value.exit_code == 1
+
+
 def test_foreign_streams_are_refused() -> None:
     data = CODEC.encode(_noise(400), 16_000, num_codebooks=1)
     with pytest.raises(CodecError, match=r"made with the model small .* give the right checkpoint"):
