@@ -9,7 +9,7 @@ from torch import Tensor
 from codec.errors import CodecError
 from codec.quantize.codebooks import nearest_words
 from codec.quantize.quantizer import VectorQuantizer, sum_words
-from codec.quantize.residual import fit_residual, greedy_search
+from codec.quantize.residual import fit_residual, residual_search
 from codec.quantize.union import UnionTables, search_union
 
 # Vectors whose scores against all words are held at a time.
@@ -20,9 +20,10 @@ class AdditiveVQ(VectorQuantizer):
     """``num_codebooks`` full-dimensional codebooks whose words are chosen together.
 
     A beam search over the union of all unused codebooks keeps ``beam`` sets of words (``train_beam`` in
-    training); the greedy residual search is always among the candidates, so the error is never above its.
-    ``polish`` times each code is then chosen anew with the others held (iterated conditional modes, as in
-    LSQ: Martinez et al. 2016).
+    training). The residual search with the same beam is always among the candidates, so that the error is
+    never above its: on codebooks that were fitted one after the other it often wins. ``polish`` times each
+    code is then chosen anew with the others held (iterated conditional modes, as in LSQ: Martinez et al.
+    2016).
 
     A vector with n codebooks uses the first n, searched together: a prefix of its codes is no coarser
     code. Indices come in the order of the codebooks, and decoding is a sum.
@@ -62,11 +63,13 @@ class AdditiveVQ(VectorQuantizer):
     def _search_block(self, x: Tensor, limits: Tensor, tables: UnionTables, beam: int) -> Tensor:
         scores = tables.scores(x)
         codes = torch.full((len(x), self.num_codebooks), -1, dtype=torch.int64, device=x.device)
-        for count in torch.unique(limits).tolist():
+        counts = torch.unique(limits).tolist()
+        for count in counts:
             if count:
-                rows = (limits == count).nonzero().flatten()
+                # Mostly all have the same number, and need no copy.
+                rows = (limits == count).nonzero().flatten() if len(counts) > 1 else slice(None)
                 codes[rows, :count] = search_union(tables, scores[rows], count, beam)
-        codes = self._better(x, greedy_search(self.words, x, limits), codes)
+        codes = self._better(x, residual_search(self.words, x, limits, beam), codes)
         for _ in range(self.polish):
             codes = self._better(x, self._polished(x, codes), codes)
         return codes

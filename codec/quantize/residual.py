@@ -8,7 +8,8 @@ from torch import Tensor
 from codec.quantize.codebooks import fit_kmeans, nearest_words
 from codec.quantize.quantizer import VectorQuantizer, sum_words
 
-# Numbers that a search may hold at a time; the vectors are cut into blocks accordingly.
+# Numbers that a beam may hold at a time. Vectors are cut into blocks accordingly, of multiples of 8: other
+# row counts # give other last bits.
 _WORKING_NUMBERS = 1 << 22
 
 
@@ -38,11 +39,7 @@ class ResidualVQ(VectorQuantizer):
         fit_residual(self.words, x, iterations, generator)
 
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
-        if beam == 1:
-            return greedy_search(self.words, x, limits, skip_finished=training)
-        rows = block_rows(beam * max(self.dim, self.codebook_size))
-        blocks = zip(torch.split(x, rows), torch.split(limits, rows), strict=True)
-        return torch.cat([self._beam_search(*block, beam) for block in blocks])
+        return residual_search(self.words, x, limits, beam, skip_finished=training)
 
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
         return sum_words(chosen)
@@ -50,25 +47,45 @@ class ResidualVQ(VectorQuantizer):
     def _targets(self, x: Tensor, chosen: Tensor) -> Tensor:
         return x.unsqueeze(1) - (chosen.cumsum(dim=1) - chosen)
 
-    def _beam_search(self, x: Tensor, limits: Tensor, beam: int) -> Tensor:
-        """Codes of x ``[N, D]``: the answer for n codebooks is the best of the sums kept after n."""
-        count = x.shape[0]
-        half_norms = torch.linalg.vector_norm(self.words, dim=-1).square() / 2
-        answer = torch.full((count, self.num_codebooks), -1, dtype=torch.int64, device=x.device)
-        residual, score = x.unsqueeze(1), x.new_zeros(count, 1)
-        codes = answer.new_empty(count, 1, 0)
-        for index in range(int(limits.max()) if count else 0):
-            words = self.words[index]
-            distance = torch.addmm(half_norms[index], residual.flatten(0, 1), words.t(), alpha=-1)
-            children = (score.unsqueeze(2) + distance.view(count, -1, len(words))).flatten(1)
-            score, best = children.topk(min(beam, children.shape[1]), dim=1, largest=False)
-            parent, code = best // len(words), best % len(words)
-            rows = torch.arange(count, device=x.device).unsqueeze(1)
-            residual = residual[rows, parent] - words[code]
-            codes = torch.cat([codes[rows, parent], code.unsqueeze(2)], dim=2)
-            done = limits == index + 1
-            answer[done, : index + 1] = codes[done, 0]
-        return answer
+
+@torch.no_grad()
+def residual_search(
+    words: Tensor, x: Tensor, limits: Tensor, beam: int, skip_finished: bool = False
+) -> Tensor:
+    """Codes ``[N, M]`` of x ``[N, D]``, found codebook by codebook with ``beam`` sums kept after each.
+
+    Args:
+        words: codebooks ``[M, K, D]``.
+        x: vectors.
+        limits: codebooks to use ``[N]``; the codes beyond are -1.
+        beam: 1 is the greedy search.
+        skip_finished: see `greedy_search`.
+    """
+    if beam == 1:
+        return greedy_search(words, x, limits, skip_finished)
+    rows = max(8, _WORKING_NUMBERS // (beam * max(words.shape[1:])) // 8 * 8)
+    blocks = zip(torch.split(x, rows), torch.split(limits, rows), strict=True)
+    return torch.cat([_beam_search(words, *block, beam) for block in blocks])
+
+
+def _beam_search(words: Tensor, x: Tensor, limits: Tensor, beam: int) -> Tensor:
+    """See `residual_search`: the answer for n codebooks is the best of the sums kept after n."""
+    count = len(x)
+    half_norms = torch.linalg.vector_norm(words, dim=-1).square() / 2
+    answer = torch.full((count, len(words)), -1, dtype=torch.int64, device=x.device)
+    residual, score = x.unsqueeze(1), x.new_zeros(count, 1)
+    codes = answer.new_empty(count, 1, 0)
+    rows = torch.arange(count, device=x.device).unsqueeze(1)
+    for index in range(int(limits.max()) if count else 0):
+        distance = torch.addmm(half_norms[index], residual.flatten(0, 1), words[index].t(), alpha=-1)
+        children = (score.unsqueeze(2) + distance.view(count, -1, words.shape[1])).flatten(1)
+        score, best = children.topk(min(beam, children.shape[1]), dim=1, largest=False)
+        parent, code = best // words.shape[1], best % words.shape[1]
+        residual = residual[rows, parent] - words[index][code]
+        codes = torch.cat([codes[rows, parent], code.unsqueeze(2)], dim=2)
+        done = limits == index + 1
+        answer[done, : index + 1] = codes[done, 0]
+    return answer
 
 
 @torch.no_grad()
@@ -108,8 +125,3 @@ def fit_residual(words: Tensor, x: Tensor, iterations: int, generator: torch.Gen
         found = fit_kmeans(residual, words.shape[1], iterations, generator)
         words[index] = found
         residual = residual - found[nearest_words(residual, found)]
-
-
-def block_rows(numbers_per_row: int) -> int:
-    """How many vectors to search at a time: a multiple of 8, since other row counts give other last bits."""
-    return max(8, _WORKING_NUMBERS // numbers_per_row // 8 * 8)

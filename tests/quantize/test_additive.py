@@ -85,7 +85,7 @@ def test_it_is_never_worse_than_the_residual_search(
     make: Callable[..., tuple[AdditiveVQ, Tensor]], beam: int
 ) -> None:
     quantizer, x = make(beam=beam)
-    residual = ResidualVQ(12, 4, 16)
+    residual = ResidualVQ(12, 4, 16, beam=beam)
     residual.load_state_dict(quantizer.state_dict())
     for n in (1, 2, 4):
         error = _squared_error(quantizer, x, quantizer.encode(x, n))
