@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -209,6 +209,12 @@ class VectorQuantizer(nn.Module, ABC):
     @abstractmethod
     def _targets(self, x: Tensor, chosen: Tensor) -> Tensor:
         """What each codebook should have given, with the words ``[N, M, d]`` of the others as they are."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        # A release holds the words alone: averages that began elsewhere would undo them in one step.
+        if self.averages is not None and f"{prefix}averages.sums" not in state_dict:
+            self.averages.restart(self.words)
 
     def _chosen(self, codes: Tensor) -> Tensor:
         offsets = torch.arange(codes.shape[1], device=codes.device) * self.codebook_size

@@ -212,6 +212,15 @@ def test_moving_averages_follow_the_vectors_of_each_word() -> None:
     torch.testing.assert_close(quantizer.words[0, 1], x[2].detach(), atol=0.02, rtol=0)
 
 
+def test_moving_averages_go_on_from_words_that_were_loaded_alone() -> None:
+    trained, x = ResidualVQ(6, 3, 8), torch.randn(40, 6)
+    trained.fit_kmeans(x)
+    quantizer = ResidualVQ(6, 3, 8, estimator="ema")
+    quantizer.load_state_dict({"words": trained.words.detach()}, strict=False)
+    quantizer(x)
+    assert (quantizer.words - trained.words).abs().max() < 0.3 * trained.words.std()
+
+
 @pytest.mark.parametrize("estimator", ["nsvq", "diveq"])
 def test_the_loss_of_the_noisy_estimators_is_exactly_zero(estimator: str) -> None:
     quantizer = ResidualVQ(6, 3, 8, estimator=estimator)
