@@ -13,13 +13,16 @@ from torch import Tensor
 
 from codec.checkpoint import load_model, model_id
 from codec.engine import Engine
-from codec.errors import CodecError, UsageError
+from codec.errors import UsageError
 from codec.model import CodecModel
+from codec.pcm import as_frames
+from codec.playback import as_codes
 from codec.resample import Resampler
 from codec.streaming import StreamDecoder, StreamEncoder
 
 Audio = NDArray[np.float32]
 Codes = NDArray[np.int64]
+Latents = NDArray[np.float32]
 
 
 class Codec:
@@ -74,7 +77,7 @@ class Codec:
             UsageError: a value is out of range.
             CodecError: the audio holds NaN or infinite samples.
         """
-        audio = _as_frames(audio)
+        audio = as_frames(audio)
         encoder = StreamEncoder(self.model, sample_rate, audio.shape[1], bitrate, num_codebooks)
         return b"".join(encoder.push(audio) + encoder.flush())
 
@@ -122,22 +125,25 @@ class Codec:
 
         Raises:
             CodecError: a code is out of range.
-            UsageError: the frames carry less than ``length`` samples.
+            UsageError: the frames carry less than ``length`` samples, or these are no codes ``[M, F]``.
         """
+        channels = as_codes(codes)
+        if len(channels) != 1 or (length is not None and length < 0):
+            raise UsageError(f"give codes [M, F] and a length from 0 on, not {np.shape(codes)} and {length}")
         engine = Engine(self.model)
-        audio, _ = engine.synthesize(torch.as_tensor(codes), engine.start_decoder())
+        audio, _ = engine.synthesize(channels[0], engine.start_decoder())
         samples: Audio = audio[self.model.delay :].cpu().numpy()
         if length is not None and length > len(samples):
-            raise UsageError(f"{codes.shape[1]} frames carry {len(samples)} samples, not {length}")
+            raise UsageError(f"{channels.shape[2]} frames carry {len(samples)} samples, not {length}")
         return samples[:length]
 
-    def latents(self, audio: Audio, sample_rate: int) -> Audio:
+    def latents(self, audio: Audio, sample_rate: int) -> Latents:
         """The normalized latents ``[D, F]`` of a mono clip ``[T]``, before quantization."""
-        z: Audio = self._latents(audio, sample_rate).cpu().numpy()
+        z: Latents = self._latents(audio, sample_rate).cpu().numpy()
         return z
 
     def _latents(self, audio: Audio, sample_rate: int) -> Tensor:
-        frames = _as_frames(audio)
+        frames = as_frames(audio)
         if frames.shape[1] != 1:
             raise UsageError(f"tokens are made of mono clips, and this one has {frames.shape[1]} channels")
         resampler = Resampler(sample_rate, self.sample_rate, 1)
@@ -146,13 +152,3 @@ class Codec:
         padded[: len(mono)] = mono
         engine = Engine(self.model)
         return engine.latents(torch.from_numpy(padded), engine.start_encoder())[0]
-
-
-def _as_frames(audio: Audio) -> Audio:
-    """``[T]`` or ``[T, C]`` to ``[T, C]``."""
-    array = np.asarray(audio, dtype=np.float32)
-    if array.ndim not in (1, 2):
-        raise UsageError(f"audio must be [T] or [T, C], not of shape {list(array.shape)}")
-    if not np.isfinite(array).all():
-        raise CodecError("the audio holds NaN or infinite samples: repair it before encoding")
-    return array[:, None] if array.ndim == 1 else array

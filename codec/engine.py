@@ -7,6 +7,7 @@ fixed shape.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,8 +19,11 @@ from codec.nn.layers import State
 
 _FILE_ROWS = 64
 _LIVE_ROWS = 8
+# From here on one large block, filled up, takes less time than several small ones.
+_WORTH_FILLING = 24
 
 
+@dataclass(frozen=True)
 class RowPlan:
     """How a run of frames is cut into blocks for the networks.
 
@@ -27,9 +31,8 @@ class RowPlan:
     mean nothing. ``alone`` puts one real frame into each block.
     """
 
-    def __init__(self, rows: tuple[int, ...], alone: bool) -> None:
-        self.rows = rows
-        self.alone = alone
+    rows: tuple[int, ...]
+    alone: bool
 
     def blocks(self, frames: int) -> list[tuple[int, int]]:
         """Pairs (real frames, rows) that cover ``frames`` in order."""
@@ -37,7 +40,7 @@ class RowPlan:
             return [(1, self.rows[-1])] * frames
         plan = []
         while frames:
-            rows = next((size for size in self.rows if size <= frames), self.rows[-1])
+            rows = self.rows[0] if frames > _WORTH_FILLING else self.rows[-1]
             plan.append((min(frames, rows), rows))
             frames -= plan[-1][0]
         return plan
@@ -58,9 +61,12 @@ class Engine:
         self.model = model
         self.device = next(model.parameters()).device
 
-    @property
-    def plan(self) -> RowPlan:
-        """The row counts that agree with this number of threads; checked once for each number."""
+    def __deepcopy__(self, memo: object) -> Engine:
+        """A copied stream goes on by itself and shares the model, which holds nothing of a stream."""
+        return self
+
+    def check_rows(self) -> RowPlan:
+        """The row counts that agree with this number of threads; tried out once for each number."""
         plans = _PLANS.setdefault(self.model, {})
         threads = torch.get_num_threads()
         if threads not in plans:
@@ -78,18 +84,18 @@ class Engine:
     @torch.inference_mode()
     def latents(self, audio: Tensor, state: State) -> tuple[Tensor, State]:
         """Audio of whole hops ``[F * hop]`` to normalized latents ``[D, F]``, and the state after."""
-        return self._latents(audio.to(self.device), state, self.plan)
+        return self._latents(audio.to(self.device), state, self.check_rows())
 
     @torch.inference_mode()
     def search(self, z: Tensor, n: Tensor) -> Tensor:
         """Codes ``[M, F]`` of latents ``[D, F]``, with ``n`` ``[F]`` codebooks in a frame and -1 beyond."""
-        return self._search(z, n.to(self.device), self.plan)
+        return self._search(z, n.to(self.device), self.check_rows())
 
     @torch.inference_mode()
     def synthesize(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
         """Codes ``[M, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
         z = self.model.bottleneck.decode(codes.unsqueeze(0).to(self.device))[0]
-        return self._audio(z, state, self.plan)
+        return self._audio(z, state, self.check_rows())
 
     @torch.inference_mode()
     def conceal(self, last: Tensor, state: State, frames: int) -> tuple[Tensor, State]:

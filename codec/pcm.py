@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.errors import UsageError
+from codec.errors import CodecError, UsageError
+
+Samples = NDArray[np.float32]
 
 MAX_CHANNELS = 32
 MIN_SAMPLE_RATE = 8_000
 MAX_SAMPLE_RATE = 192_000
+# Far beyond full scale, and far from where filters would overflow.
+_ABSURD = 1e6
 
 # Bytes a sample. Integers are little-endian and signed, but for the 8-bit ones, which are unsigned as in WAV.
 SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
@@ -103,3 +107,27 @@ def from_bytes(data: bytes, subtype: str, channels: int) -> NDArray[np.float32]:
     else:
         samples = np.frombuffer(data, "<i4").astype(np.float32) / np.float32(2**31)
     return samples.reshape(-1, channels)
+
+
+def as_frames(pcm: Samples, channels: int | None = None) -> Samples:
+    """Check audio ``[T]`` or ``[T, C]`` and give it as float32 ``[T, C]``.
+
+    Args:
+        pcm: floating-point samples, full scale at 1.
+        channels: C, where it is known.
+
+    Raises:
+        UsageError: another shape or number of channels, or integers, whose full scale is unknown.
+        CodecError: NaN, infinite, or absurdly large samples.
+    """
+    array = np.asarray(pcm)
+    if array.dtype.kind != "f":
+        raise UsageError(f"audio must be floating-point with full scale at 1, not {array.dtype}")
+    frames = array.astype(np.float32, copy=False)
+    frames = frames[:, None] if frames.ndim == 1 and channels in (None, 1) else frames
+    if frames.ndim != 2 or not frames.shape[1] or channels not in (None, frames.shape[1]):
+        wanted = "C" if channels is None else channels
+        raise UsageError(f"audio must be [samples, {wanted}], not {list(array.shape)}")
+    if not (np.abs(frames) < _ABSURD).all():
+        raise CodecError("the audio holds NaN, infinite or absurdly large samples: repair it before encoding")
+    return frames

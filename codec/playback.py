@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codec.bitstream.header import StreamHeader
 from codec.engine import Engine
+from codec.errors import UsageError
 from codec.resample import Resampler
 
 Pcm = NDArray[np.float32]
@@ -27,6 +28,21 @@ class Damage:
     start_seconds: float
     seconds: float
     reason: str
+
+
+def as_codes(codes: NDArray[np.int64]) -> Tensor:
+    """Codes ``[M, F]`` or ``[C, M, F]`` of any integer type as an int64 tensor ``[C, M, F]``.
+
+    Raises:
+        UsageError: they are no integers, or of another shape.
+    """
+    array = np.asarray(codes)
+    if array.dtype.kind not in "iu" or array.ndim not in (2, 3):
+        raise UsageError(
+            f"codes must be integers [M, F] or [C, M, F], not {array.dtype} of shape {list(array.shape)}"
+        )
+    tensor = torch.from_numpy(array.astype(np.int64))
+    return tensor if tensor.ndim == 3 else tensor.unsqueeze(0)
 
 
 class Playback:
@@ -47,10 +63,10 @@ class Playback:
         self._to_drop = engine.model.delay
         self._frames = 0
         self._emitted = 0
-        self._last = torch.zeros(header.channels, header.num_codebooks, 1, dtype=torch.int64)
+        self._last: Tensor | None = None  # the last frame's codes, while a gap behind it could fade out
         self._held = np.zeros((0, header.channels), np.float32)
-        # The encoder filled its last hop up: less than a hop, and a sample of rounding, lies behind the end.
-        self._hold = -(-header.hop * header.sample_rate // header.coded_rate) + 1 if hold else 0
+        # The encoder filled its last hop up, so that less than a hop lies behind the end.
+        self._hold = -(-header.hop * header.sample_rate // header.coded_rate) if hold else 0
 
     def decode(self, codes: Tensor) -> Iterator[Pcm]:
         """Codes ``[C, M, F]`` to the next audio, in pieces ``[n, C]`` of bounded length."""
@@ -66,12 +82,14 @@ class Playback:
         """Audio in place of ``frames`` lost frames, in pieces ``[n, C]`` of bounded length."""
         for start in range(0, frames, _PIECE_FRAMES):
             count = min(_PIECE_FRAMES, frames - start)
-            yield self._emit(self._fade(count) if start == 0 else self._silence(count), count)
+            audio = self._silence(count) if self._last is None else self._fade(self._last, count)
+            self._last = None
+            yield self._emit(audio, count)
 
-    def _fade(self, frames: int) -> list[Tensor]:
+    def _fade(self, last: Tensor, frames: int) -> list[Tensor]:
         audio = []
         for channel, state in enumerate(self._states):
-            channel_audio, self._states[channel] = self._engine.conceal(self._last[channel], state, frames)
+            channel_audio, self._states[channel] = self._engine.conceal(last[channel], state, frames)
             audio.append(channel_audio.cpu())
         return audio
 
@@ -79,9 +97,10 @@ class Playback:
         return [torch.zeros(frames * self._header.hop)] * self._header.channels
 
     def span(self, frames: int, reason: str) -> Damage:
-        """The place of ``frames`` lost frames that come next."""
+        """The place of ``frames`` lost frames that come next, in the audio that is played."""
         seconds = self._header.hop / self._header.coded_rate
-        return Damage(self._frames * seconds, frames * seconds, reason)
+        delay = self._engine.model.delay / self._header.coded_rate
+        return Damage(max(self._frames * seconds - delay, 0.0), frames * seconds, reason)
 
     def finish(self, num_samples: int | None) -> Pcm:
         """The rest of the audio: up to ``num_samples`` in all, or all that was sent where no footer tells."""

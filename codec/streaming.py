@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from codec.bitstream.container import ContainerReader, ContainerWriter
-from codec.bitstream.events import BlockDamaged, BlockRead, Event, HeaderRead
+from codec.bitstream.events import BlockDamaged, BlockRead, Event, StreamEnd
 from codec.bitstream.header import MAGIC, StreamHeader
 from codec.checkpoint import model_id
 from codec.engine import Engine
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
-from codec.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
-from codec.playback import Damage, Playback
+from codec.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Samples, as_frames
+from codec.playback import Damage, Playback, as_codes
 from codec.rate import ConstantRate, codebook_bitrate, codebooks_for_bitrate
 from codec.resample import Resampler
 
-Pcm = NDArray[np.float32]
+Pcm = Samples
 Framing = Literal["container", "packets"]
 
 DEFAULT_BITRATE = 6.0
@@ -56,15 +56,18 @@ class StreamEncoder:
         packet_ms: float = 2000,
         framing: Framing = "container",
     ) -> None:
-        self.model = model
         self._engine = Engine(model)
+        self._engine.check_rows()
         self._rate = ConstantRate(_choose_codebooks(model, channels, bitrate, num_codebooks))
         if not _PACKET_MS[0] <= packet_ms <= _PACKET_MS[1]:
             raise UsageError(f"a block must last {_PACKET_MS[0]} to {_PACKET_MS[1]} ms, not {packet_ms:g}")
+        if framing not in get_args(Framing):
+            raise UsageError(f"framing must be one of {', '.join(get_args(Framing))}, not {framing!r}")
         block_frames = max(1, round(packet_ms / 1000 * model.frame_rate))
         self.header = _describe(model, sample_rate, channels, self._rate.num_codebooks, block_frames)
         self._frames_a_header = round(model.frame_rate) if framing == "packets" else None
         self._frames_since_header = 0
+        self._repeated_bytes = 0
         self._writer = ContainerWriter(self.header)
         self._resampler = Resampler(sample_rate, model.config.sample_rate, channels)
         self._states = [self._engine.start_encoder() for _ in range(channels)]
@@ -75,6 +78,16 @@ class StreamEncoder:
         self._samples_coded = 0
 
     @property
+    def model(self) -> CodecModel:
+        """The codec."""
+        return self._engine.model
+
+    @property
+    def latency_ms(self) -> float:
+        """From a sound to its bytes, without packing: the gathered hop and the resampler's look-ahead."""
+        return 1000 * (self.header.hop / self.header.coded_rate + self._resampler.delay)
+
+    @property
     def payload_bytes(self) -> int:
         """Bytes of codes returned so far."""
         return self._writer.payload_bytes
@@ -82,7 +95,7 @@ class StreamEncoder:
     @property
     def container_bytes(self) -> int:
         """All other bytes returned so far."""
-        return self._writer.container_bytes
+        return self._writer.container_bytes + self._repeated_bytes
 
     def push(self, pcm: Pcm) -> list[bytes]:
         """Take audio ``[n, C]``, or ``[n]`` for one channel, and return what it completes.
@@ -90,10 +103,10 @@ class StreamEncoder:
         The header comes first, then blocks.
 
         Raises:
-            CodecError: the audio holds NaN or infinite samples.
-            UsageError: the shape is another one.
+            CodecError: the audio holds NaN, infinite or absurd samples.
+            UsageError: it is not float32 of that shape.
         """
-        pcm = _as_frames(pcm, self.header.channels)
+        pcm = as_frames(pcm, self.header.channels)
         self._samples_in += len(pcm)
         output = self._begin()
         self._encode(self._resampler.push(pcm))
@@ -124,7 +137,7 @@ class StreamEncoder:
         hop = self.model.config.hop
         pending = np.concatenate([self._pending, audio])
         whole = len(pending) // hop * hop
-        self._pending = pending[whole:]
+        self._pending = pending[whole:].copy()
         if not whole:
             return
         self._samples_coded += whole
@@ -139,19 +152,22 @@ class StreamEncoder:
 
     def _complete_blocks(self) -> list[bytes]:
         size, output = self.header.block_frames, []
-        while self._codes.shape[2] >= size:
+        whole = self._codes.shape[2] // size * size
+        for start in range(0, whole, size):
             output += self._repeat_header(size)
-            output.append(self._writer.block(self._codes[:, :, :size].numpy()))
-            self._codes = self._codes[:, :, size:].clone()
+            output.append(self._writer.block(self._codes[:, :, start : start + size].numpy()))
+        self._codes = self._codes[:, :, whole:].clone()
         return output
 
     def _repeat_header(self, frames: int) -> list[bytes]:
         """The set-up packet again, where a second has passed since it was sent."""
-        self._frames_since_header += frames
-        if self._frames_a_header is None or self._frames_since_header <= self._frames_a_header:
+        due = self._frames_a_header is not None and self._frames_since_header >= self._frames_a_header
+        self._frames_since_header = frames + (0 if due else self._frames_since_header)
+        if not due:
             return []
-        self._frames_since_header = frames
-        return [self.header.to_bytes()]
+        header = self.header.to_bytes()
+        self._repeated_bytes += len(header)
+        return [header]
 
 
 class StreamDecoder:
@@ -167,14 +183,20 @@ class StreamDecoder:
     """
 
     def __init__(self, model: CodecModel, framing: Framing = "container", name: str = "the stream") -> None:
-        self.model = model
         self.damage: list[Damage] = []
         self._name = name
         self._packets = framing == "packets"
         self._engine = Engine(model)
+        self._engine.check_rows()
         self._reader = ContainerReader(name)
         self._playback: Playback | None = None
+        self._joined = False
         self._concealed_ahead = 0
+
+    @property
+    def model(self) -> CodecModel:
+        """The codec."""
+        return self._engine.model
 
     @property
     def header(self) -> StreamHeader | None:
@@ -210,10 +232,16 @@ class StreamDecoder:
         return self._join(self.last_pieces())
 
     def pieces(self, data: bytes) -> Iterator[Pcm]:
-        """As ``push``, piece by piece: a long gap in the stream then takes no memory."""
-        if self._packets and self.header is not None and data.startswith(MAGIC):
-            return  # the header again, for those who joined late
-        yield from self._play(self._reader.push(data))
+        """As ``push``, piece by piece as it is iterated: a long gap in the stream then takes no memory."""
+        if self._packets and data.startswith(MAGIC) == (self.header is not None):
+            return  # the header again, or a block before the first header
+        try:
+            events = self._reader.push(data)
+        except CodecError:
+            # A damaged header among packets: the next one may be whole.
+            self._reader = ContainerReader(self._name) if self._packets else self._reader
+            raise
+        yield from self._play(events)
 
     def last_pieces(self) -> Iterator[Pcm]:
         """As ``flush``, piece by piece."""
@@ -226,22 +254,27 @@ class StreamDecoder:
 
         Raises:
             CodecError: a code is out of range.
+            UsageError: these are no codes of that shape.
         """
-        tensor = torch.as_tensor(codes)
-        tensor = tensor if tensor.ndim == 3 else tensor.unsqueeze(0)
+        tensor = as_codes(codes)
         if self._playback is None:
             header = _describe(self.model, self.model.config.sample_rate, tensor.shape[0], tensor.shape[1], 1)
             self._playback = Playback(self._engine, header, hold=False)
+        if tensor.shape[0] != self._playback.channels:
+            raise UsageError(f"codes must have {self._playback.channels} channel(s), not {tensor.shape[0]}")
         return self._join(self._playback.decode(tensor))
 
     def lost(self, frames: int) -> Pcm:
         """Conceal the next ``frames`` frames, which the caller knows to be lost, and return audio ``[n, C]``.
 
         Raises:
-            UsageError: nothing tells yet what is played: no header and no codes came before.
+            UsageError: nothing tells yet what is played, since no header and no codes came before, or
+                ``frames`` is not positive.
         """
         if self._playback is None:
             raise UsageError("frames can be lost only after the header, or after codes")
+        if frames < 1:
+            raise UsageError(f"a gap must be of at least one frame, not {frames}")
         self._concealed_ahead += frames
         self.damage.append(self._playback.span(frames, "lost"))
         return self._join(self._playback.conceal(frames))
@@ -253,23 +286,31 @@ class StreamDecoder:
 
     def _play(self, events: list[Event]) -> Iterator[Pcm]:
         for event in events:
-            if isinstance(event, HeaderRead):
-                check_model(event.header, self.model, self._name)
-                self._playback = Playback(self._engine, event.header, hold=not self._packets)
-                continue
-            assert self._playback is not None  # the header is always the first event
+            playback = self._open()
             if isinstance(event, BlockRead):
+                self._joined = True
                 # Frames that were given up as lost have been played already, should they come after all.
                 late = self._played_ahead(event.codes.shape[2])
-                yield from self._playback.decode(torch.from_numpy(event.codes[:, :, late:]))
+                yield from playback.decode(torch.from_numpy(event.codes[:, :, late:]))
             elif isinstance(event, BlockDamaged):
-                yield from self._conceal(event, self._playback)
-            else:
+                yield from self._conceal(event, playback)
+            elif isinstance(event, StreamEnd):
                 if event.reason:
-                    self.damage.append(self._playback.span(0, event.reason))
-                yield self._playback.finish(event.num_samples)
+                    self.damage.append(playback.span(0, event.reason))
+                # Who joined late has another clock than the footer; packets are played as they come.
+                yield playback.finish(None if self._packets else event.num_samples)
+
+    def _open(self) -> Playback:
+        """The playback of the stream, whose header has arrived; refuses that of another model each time."""
+        if self._playback is None:
+            assert self.header is not None  # it is the first event
+            check_model(self.header, self.model, self._name)
+            self._playback = Playback(self._engine, self.header, hold=not self._packets)
+        return self._playback
 
     def _conceal(self, event: BlockDamaged, playback: Playback) -> Iterator[Pcm]:
+        if self._packets and not self._joined:
+            return  # what was sent before this listener came
         known = self._played_ahead(event.frames)
         if event.frames == 0 or event.frames > known:
             self.damage.append(playback.span(event.frames - known, event.reason))
@@ -340,13 +381,3 @@ def _choose_codebooks(
             f"the number of codebooks must lie in 1..{model.bottleneck.num_codebooks}, not {num_codebooks}"
         )
     return num_codebooks
-
-
-def _as_frames(pcm: Pcm, channels: int) -> Pcm:
-    frames = np.asarray(pcm, dtype=np.float32)
-    frames = frames[:, None] if frames.ndim == 1 and channels == 1 else frames
-    if frames.ndim != 2 or frames.shape[1] != channels:
-        raise UsageError(f"audio must be [samples, {channels}], not {list(frames.shape)}")
-    if not np.isfinite(frames).all():
-        raise CodecError("the audio holds NaN or infinite samples: repair it before encoding")
-    return frames

@@ -49,6 +49,9 @@ def test_wrong_calls_are_refused(rng: np.random.Generator) -> None:
         CODEC.from_tokens(codes, 10**6)
     with pytest.raises(CodecError, match="below 16"):
         CODEC.from_tokens(codes + 16)
+    for wrong, length in ((codes[None], -1), (codes[0], None), (codes.astype(float), None)):
+        with pytest.raises(UsageError, match="codes"):
+            CODEC.from_tokens(wrong, length)
     with pytest.raises(UsageError, match="mono"):
         CODEC.tokens(np.zeros((100, 2), np.float32), 16_000)
     with pytest.raises(UsageError, match=r"1\.\.4"):

@@ -51,7 +51,7 @@ def threads(number: int) -> Iterator[None]:
 
 def safe_plan() -> AbstractContextManager[object]:
     """Force the plan of machines whose matrix products depend on the number of rows."""
-    return patch.object(Engine, "plan", RowPlan((8,), alone=True))
+    return patch.object(Engine, "check_rows", lambda _: RowPlan((8,), alone=True))
 
 
 def run(model: CodecModel, sizes: Sequence[int]) -> Coded:
@@ -182,7 +182,7 @@ def test_the_check_runs_once_for_each_number_of_threads() -> None:
         for _ in range(2):
             for number in (1, 2):
                 with threads(number):
-                    assert not Engine(model).plan.alone
+                    assert not Engine(model).check_rows().alone
         assert check.call_count == 2
     assert model in engine_module._PLANS
 
@@ -203,7 +203,7 @@ def test_where_rows_do_not_agree_every_frame_goes_alone(sensitive: str) -> None:
     rows = sensitive == "rows of the encoder"
     name, step = ("encoder_network", encoder_step) if rows else ("decoder_network", decoder_step)
     with patch.object(getattr(model, name), "step", step):
-        assert Engine(model).plan.alone
+        assert Engine(model).check_rows().alone
         assert same(run(model, [3, 9, 1]), run(model, [13]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -111,6 +112,9 @@ def test_sizes_are_counted() -> None:
     encoder = StreamEncoder(MODEL, 16_000, num_codebooks=4)
     data = b"".join(encoder.push(_noise(16_000 * 5)) + encoder.flush())
     assert encoder.payload_bytes + encoder.container_bytes == len(data)
+    live = StreamEncoder(MODEL, 16_000, num_codebooks=4, packet_ms=20, framing="packets")
+    packets = live.push(_noise(16_000 * 3)) + live.flush()
+    assert live.payload_bytes + live.container_bytes == sum(map(len, packets))
     assert encoder.payload_bytes == pytest.approx(MODEL.num_frames(16_000 * 5) * 4 * 4 / 8, abs=3)
     decoder = StreamDecoder(MODEL)
     decoder.push(data)
@@ -133,7 +137,8 @@ def test_a_damaged_block_costs_its_own_time_and_is_reported() -> None:
     (damage,) = decoder.damage
     assert damage.seconds == pytest.approx(0.2)
     start = round(damage.start_seconds * 16_000)
-    assert np.array_equal(audio[: start - 320], clean[: start - 320])
+    assert np.array_equal(audio[:start], clean[:start])
+    assert not np.array_equal(audio[start : start + 320], clean[start : start + 320])
     # Two blocks of kernel 7 a side remember 12 frames, and the transform one.
     resumed = start + round(0.2 * 16_000) + 14 * 320
     np.testing.assert_allclose(audio[resumed:], clean[resumed:], atol=1e-6)
@@ -195,11 +200,63 @@ def test_packets_lost_and_late() -> None:
     parts_silent = [silent.push(p) for i, p in enumerate(packets) if i not in gaps] + [silent.flush()]
     audio_told, audio_silent = np.concatenate(parts_told), np.concatenate(parts_silent)
     assert audio_told.shape == audio_silent.shape == whole.shape
+    # Frames 18, 19 and 37 are lost, each list of packets beginning with the header that comes again later.
+    assert np.array_equal(audio_told, audio_silent)
+    assert np.array_equal(audio_told[: 18 * 320], whole[: 18 * 320])
+    np.testing.assert_allclose(audio_told[55 * 320 :], whole[55 * 320 :], atol=1e-6)
     assert sum(damage.seconds for damage in told.damage) == pytest.approx(0.06)
     late = StreamDecoder(MODEL, framing="packets")
     parts = [late.lost(1) if i == 20 else late.push(p) for i, p in enumerate(packets[:21])]
     assert len(late.push(packets[20])) == 0, "a packet given up as lost is not played again"
     assert len(np.concatenate(parts)) == len(np.concatenate(parts_told[:21]))
+
+
+def test_a_gap_told_frame_by_frame_sounds_like_one_told_at_once() -> None:
+    packets = _encode(_noise(8000), 16_000, [], packet_ms=20, framing="packets")
+    one, many = (StreamDecoder(MODEL, framing="packets") for _ in range(2))
+    for decoder in (one, many):
+        for packet in packets[:10]:
+            decoder.push(packet)
+    gap = one.lost(5)
+    assert np.array_equal(gap, np.concatenate([many.lost(1) for _ in range(5)]))
+    assert gap[:320].any()
+    assert not gap[640:].any()
+
+
+def test_who_joins_late_hears_from_the_next_header_on() -> None:
+    packets = _encode(_noise(16_000 * 2), 16_000, [], packet_ms=20, framing="packets")
+    (again,) = [i for i, packet in enumerate(packets) if packet == packets[0] and 0 < i < 60]
+    decoder = StreamDecoder(MODEL, framing="packets")
+    assert not any(len(decoder.push(packet)) for packet in packets[5:again])
+    damaged = bytearray(packets[again])
+    damaged[10] ^= 1
+    with pytest.raises(CodecError, match="damaged header"):
+        decoder.push(bytes(damaged))
+    heard = np.concatenate([decoder.push(packet) for packet in packets[again:]] + [decoder.flush()])
+    # Neither the footer nor the two headers from there on stand for sound.
+    assert len(heard) == (len(packets) - again - 3) * 320 - MODEL.delay
+    assert not decoder.damage
+
+
+def test_a_copied_stream_goes_on_alike_and_shares_the_model() -> None:
+    pcm = _noise(6000)
+    encoder = StreamEncoder(MODEL, 44_100, num_codebooks=4, packet_ms=40)
+    encoder.push(pcm[:2500])
+    saved = copy.deepcopy(encoder)
+    assert saved.model is MODEL
+    rest = encoder.push(pcm[2500:]) + encoder.flush()
+    assert saved.push(pcm[2500:]) + saved.flush() == rest
+
+
+def test_latency_is_that_of_hop_and_resampler() -> None:
+    assert StreamEncoder(MODEL, 16_000).latency_ms == 20.0
+    assert StreamEncoder(MODEL, 48_000).latency_ms == pytest.approx(23.83, abs=0.01)
+
+
+@pytest.mark.parametrize("codes", [np.zeros(3, np.int64), np.zeros((2, 3)), np.zeros((1, 1, 2, 3), np.int64)])
+def test_what_are_no_codes_is_refused(codes: NDArray[np.int64]) -> None:
+    with pytest.raises(UsageError, match="codes must be integers"):
+        StreamDecoder(MODEL).push_codes(codes)
 
 
 def test_codes_play_without_a_header() -> None:
@@ -243,6 +300,7 @@ def test_foreign_streams_are_refused() -> None:
         {"num_codebooks": 1, "packet_ms": 10_001},
         {"num_codebooks": 1, "sample_rate": 7_000},
         {"num_codebooks": 1, "channels": 33},
+        {"num_codebooks": 1, "framing": "packet"},
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
@@ -253,7 +311,8 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
 def test_broken_audio_is_refused() -> None:
     encoder = StreamEncoder(MODEL, 16_000, num_codebooks=1)
     for value in (np.nan, np.inf):
-        with pytest.raises(CodecError, match="NaN or infinite"):
+        with pytest.raises(CodecError, match="NaN, infinite"):
             encoder.push(np.full(10, value, np.float32))
-    with pytest.raises(UsageError, match="audio must be"):
-        encoder.push(np.zeros((10, 2), np.float32))
+    for wrong in (np.zeros((10, 2), np.float32), np.zeros((10, 0), np.float32), np.zeros(10, np.int16)):
+        with pytest.raises(UsageError, match="audio must be"):
+            encoder.push(wrong)
