@@ -155,11 +155,19 @@ def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     length = values.shape[1]
     if length % _GROUP or count * _GROUP * 2 > length:
-        return values.topk(count, dim=1, largest=False)
+        return _select(values, count)
     groups = length // _GROUP
     minima = values.view(-1, _GROUP, groups).amin(dim=1)
-    best = minima.topk(count, dim=1, largest=False).indices
+    best = _select(minima, count)[1]
     members = (torch.arange(_GROUP, device=values.device) * groups).view(1, 1, -1)
     candidates = (best.unsqueeze(2) + members).flatten(1)
-    value, at = values.gather(1, candidates).topk(count, dim=1, largest=False)
+    value, at = _select(values.gather(1, candidates), count)
     return value, candidates.gather(1, at)
+
+
+def _select(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    if count == 1:
+        value, at = values.min(dim=1, keepdim=True)
+    else:
+        value, at = values.topk(count, dim=1, largest=False)
+    return value, at
