@@ -15,6 +15,8 @@ from codec.quantize.product import ProductVQ
 from codec.quantize.quantizer import Quantized, VectorQuantizer
 from codec.quantize.residual import ResidualVQ
 
+__all__ = ["Bottleneck", "Quantized", "build_bottleneck"]
+
 # By the ``kind`` of their configuration, whose other keys are their arguments.
 _QUANTIZERS: dict[str, type[VectorQuantizer]] = {
     "residual": ResidualVQ,
