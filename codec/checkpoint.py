@@ -23,12 +23,17 @@ CONFIG_NAME = "config.yaml"
 _DECODING_PREFIXES = ("decoder_network.", "bottleneck.quantizer.")
 # What training needs and decoding does not.
 _TRAINING_PREFIXES = ("bottleneck.quantizer.usage.", "bottleneck.quantizer.averages.")
-# All else that is said of a bottleneck is about its search and its training.
-_DECODING_KEYS = ("kind", "num_codebooks", "codebook_size")
+# What decoding needs of a configuration beside what names and shapes of the weights tell. All else is about
+# the encoder, the search or the training; keys that are added later change no id.
+_IDENTITY = {
+    "spectral": ("kind", "overlap"),
+    "seanet": ("kind", "strides", "dilations"),
+    "bottleneck": ("kind", "num_codebooks", "codebook_size"),
+}
 
-# The id of each model with the versions of its tensors, which torch counts up at every change: hashing
-# takes 16 ms, a fifth of the time of a short clip, and every stream asks.
-_IDS: WeakKeyDictionary[CodecModel, tuple[tuple[int, ...], bytes]] = WeakKeyDictionary()
+# The id of each model, with what it was made of: hashing takes 16 ms, a fifth of the time of a short clip,
+# and every stream asks. The tensors are kept, so that their addresses are not used again.
+_IDS: WeakKeyDictionary[CodecModel, tuple[object, list[Tensor], bytes]] = WeakKeyDictionary()
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
@@ -94,22 +99,24 @@ def save_model(model: CodecModel, folder: str | Path) -> None:
 def model_id(model: CodecModel) -> bytes:
     """The first 8 bytes of the SHA-256 over all that decoding needs: a better encoder keeps the id.
 
-    Weights are hashed in the 16-bit form they are stored in, and of the configuration what decoding needs:
-    how the bottleneck is searched and trained does not count.
+    Weights are hashed in the 16-bit form they are stored in. A change through ``.data``, which torch does not
+    count, goes unnoticed once the id was asked for.
     """
     hashed = {name: value for name, value in weights_of(model).items() if name.startswith(_DECODING_PREFIXES)}
-    versions = tuple(value._version for value in hashed.values())
+    stamp = (model.config, *((name, v.data_ptr(), v._version) for name, v in hashed.items()))
     known = _IDS.get(model)
-    if known is None or known[0] != versions:
-        _IDS[model] = known = (versions, _hash(model, hashed))
-    return known[1]
+    if known is None or known[0] != stamp:
+        _IDS[model] = known = (stamp, list(hashed.values()), _hash(model.config, hashed))
+    return known[2]
 
 
-def _hash(model: CodecModel, weights: dict[str, Tensor]) -> bytes:
+def _hash(config: CodecConfig, weights: dict[str, Tensor]) -> bytes:
     digest = hashlib.sha256()
-    config = {key: value for key, value in to_mapping(model.config).items() if key != "name"}
-    config["bottleneck"] = {key: config["bottleneck"][key] for key in _DECODING_KEYS}
-    digest.update(yaml.safe_dump(config, sort_keys=True).encode())
+    plain = to_mapping(config)
+    identity = {key: plain[key] for key in ("sample_rate", "hop", "dim")}
+    identity["network"] = {key: plain["network"][key] for key in _IDENTITY[config.network.kind]}
+    identity["bottleneck"] = {key: plain["bottleneck"][key] for key in _IDENTITY["bottleneck"]}
+    digest.update(yaml.safe_dump(identity, sort_keys=True).encode())
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {list(value.shape)}".encode())
         digest.update(value.detach().cpu().half().contiguous().numpy().tobytes())
@@ -140,6 +147,14 @@ def _read_weights(path: Path, expected: dict[str, torch.Size]) -> dict[str, Tens
                     name for name in shapes.keys() | expected if shapes.get(name) != expected.get(name)
                 )
                 raise CodecError(f"{path} does not fit its configuration (first at {wrong[0]}): {remedy}")
-            return {name: file.get_tensor(name).float() for name in names}
+            return {name: _checked(file.get_tensor(name), name, path).float() for name in names}
     except (SafetensorError, OSError) as error:
         raise CodecError(f"{path} cannot be read ({error}): {remedy}") from error
+
+
+def _checked(value: Tensor, name: str, path: Path) -> Tensor:
+    if value.dtype != torch.float16 or not torch.isfinite(value).all():
+        raise CodecError(
+            f"{path} does not hold finite 16-bit weights ({name}): get a fresh copy of the checkpoint"
+        )
+    return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -19,14 +20,17 @@ import yaml
 from codec.errors import CodecError
 
 T = TypeVar("T")
+
+_MAX_LAYERS = 64
 Estimator = Literal["nsvq", "ste", "ema", "rotation", "diveq"]
 
 
-def _require_positive(config: object, *names: str) -> None:
+def _require(config: object, *names: str, low: int = 1, high: int = 65_535) -> None:
+    """Refuse sizes out of range: a configuration may come with a file from anywhere."""
     for name in names:
         value = getattr(config, name)
-        if value < 1:
-            raise CodecError(f"{name} must be positive, not {value}")
+        if not low <= value <= high:
+            raise CodecError(f"{name} must lie in {low}..{high}, not {value}")
 
 
 def _check_overlap(hop: int, overlap: int) -> None:
@@ -37,7 +41,7 @@ def _check_overlap(hop: int, overlap: int) -> None:
 
 
 def _check_codebooks(config: Any) -> None:
-    _require_positive(config, "num_codebooks")
+    _require(config, "num_codebooks")
     if config.codebook_size < 2 or config.codebook_size & (config.codebook_size - 1):
         raise CodecError(f"codebook_size must be a power of two from 2 on, not {config.codebook_size}")
 
@@ -61,7 +65,8 @@ class SpectralConfig:
     compression: float = 0.4
 
     def __post_init__(self) -> None:
-        _require_positive(self, "width", "blocks", "expansion", "kernel", "overlap")
+        _require(self, "width", "expansion", "kernel", "overlap")
+        _require(self, "blocks", high=_MAX_LAYERS)
         if not 0.0 < self.compression <= 1.0:
             raise CodecError(f"compression must lie in (0, 1], not {self.compression}")
 
@@ -89,11 +94,12 @@ class SeanetConfig:
     true_skip: bool = False
 
     def __post_init__(self) -> None:
-        _require_positive(self, "filters", "kernel", "residual_kernel", "last_kernel", "compress")
+        _require(self, "filters", "kernel", "residual_kernel", "last_kernel", "compress")
         if not self.strides or not self.dilations or min(self.strides) < 1 or min(self.dilations) < 1:
             raise CodecError("strides and dilations must be non-empty lists of positive numbers")
-        if self.lstm_layers < 0:
-            raise CodecError("lstm_layers must not be negative")
+        _require(self, "lstm_layers", low=0, high=_MAX_LAYERS)
+        if max(len(self.strides), len(self.dilations)) > _MAX_LAYERS:
+            raise CodecError(f"strides and dilations must have at most {_MAX_LAYERS} entries")
         if self.filters % self.compress:
             raise CodecError(
                 f"compress must divide the {self.filters} filters, which {self.compress} does not"
@@ -119,7 +125,7 @@ class BottleneckConfig:
 
     def __post_init__(self) -> None:
         _check_codebooks(self)
-        _require_positive(self, "beam", "train_beam")
+        _require(self, "beam", "train_beam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +147,7 @@ class AdditiveConfig:
 
     def __post_init__(self) -> None:
         _check_codebooks(self)
-        _require_positive(self, "beam", "train_beam")
+        _require(self, "beam", "train_beam")
         if self.polish < 0:
             raise CodecError(f"polish must not be negative, but is {self.polish}")
 
@@ -177,9 +183,12 @@ class CodecConfig:
     bottleneck: BottleneckConfig | AdditiveConfig | ProductConfig = BottleneckConfig()
 
     def __post_init__(self) -> None:
-        _require_positive(self, "sample_rate", "hop", "dim")
-        if not self.name or len(self.name.encode()) > 32 or any(c in "/\\\0" for c in self.name):
-            raise CodecError(f"the model name {self.name!r} must be 1 to 32 bytes of UTF-8 without slashes")
+        _require(self, "hop", "dim")
+        _require(self, "sample_rate", low=8_000, high=192_000)
+        encoded = self.name.encode(errors="replace")
+        path_like = set("/\\:") & set(self.name) or self.name in (".", "..")
+        if not 1 <= len(encoded) <= 32 or not self.name.isprintable() or path_like:
+            raise CodecError(f"the model name {self.name!a} must be 1 to 32 printable bytes and not a path")
         if isinstance(self.network, SpectralConfig):
             _check_overlap(self.hop, self.network.overlap)
         if isinstance(self.network, SeanetConfig) and math.prod(self.network.strides) != self.hop:
@@ -205,7 +214,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise CodecError(f"cannot read the configuration {path}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CodecError(f"{path} is no valid yaml: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise CodecError(f"{path} must hold a mapping of names to values at its top level")
@@ -247,22 +256,27 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert_union(arguments, value, where)
     if origin is Literal:
         if value not in arguments:
-            raise CodecError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+            raise CodecError(
+                f"{where} must be one of {', '.join(map(str, arguments))}, not {reprlib.repr(value)}"
+            )
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise CodecError(f"{where} must be a list, not {value!r}")
+            raise CodecError(f"{where} must be a list, not {reprlib.repr(value)}")
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_convert(arguments[0], item, where) for item in value)
         if len(value) != len(arguments):
-            raise CodecError(f"{where} must be a list of {len(arguments)} values, not {value!r}")
+            raise CodecError(f"{where} must be a list of {len(arguments)} values, not {reprlib.repr(value)}")
         return tuple(_convert(kind, item, where) for kind, item in zip(arguments, value, strict=True))
     if dataclasses.is_dataclass(hint):
         return from_mapping(cast(Any, hint), value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise CodecError(f"{where} is too large: {reprlib.repr(value)}") from error
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise CodecError(f"{where} must be of type {hint.__name__}, not {value!r}")
+        raise CodecError(f"{where} must be of type {hint.__name__}, not {reprlib.repr(value)}")
     return value
 
 
@@ -273,11 +287,11 @@ def _convert_union(members: tuple[Any, ...], value: Any, where: str) -> Any:
     if len(members) == 1:
         return _convert(members[0], value, where)
     if not isinstance(value, Mapping):
-        raise CodecError(f"{where} must be a mapping with the key 'kind', not {value!r}")
+        raise CodecError(f"{where} must be a mapping with the key 'kind', not {reprlib.repr(value)}")
     by_kind = {typing.get_args(typing.get_type_hints(member)["kind"])[0]: member for member in members}
     kind = value.get("kind", next(iter(by_kind)))
-    if kind not in by_kind:
-        raise CodecError(f"{where}: unknown kind {kind!r}, known are {', '.join(by_kind)}")
+    if not isinstance(kind, str) or kind not in by_kind:
+        raise CodecError(f"{where}: unknown kind {reprlib.repr(kind)}, known are {', '.join(by_kind)}")
     return from_mapping(by_kind[kind], value, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_the_id_is_the_same_for_good_and_does_not_follow_search_and_training() -
             # Weights that are alike on every machine.
             numbers = torch.arange(value.numel(), dtype=torch.float64).remainder(251) / 256
             value.copy_(numbers.view(value.shape))
-        assert model_id(model).hex() == "5d321e049ed0cb5d"
+        assert model_id(model).hex() == "c11041c457ac689b"
 
 
 def test_models_are_found_by_path_and_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +95,28 @@ def test_a_missing_or_surplus_weight_is_named(folder: Path) -> None:
         save_file(changed, path)
         with pytest.raises(CodecError, match=r"zzz|log_gain"):
             load_model(folder)
+
+
+def test_weights_that_are_no_finite_16_bit_numbers_are_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    name = "decoder_network.log_gain.bias"
+    for value in (weights[name] * torch.nan, weights[name].float(), weights[name].to(torch.int8)):
+        save_file(weights | {name: value}, path)
+        with pytest.raises(CodecError, match=r"finite 16-bit weights \(decoder_network\.log_gain\.bias\)"):
+            load_model(folder)
+
+
+def test_the_id_is_asked_anew_after_any_change() -> None:
+    model = small_model()
+    ids = {model_id(model)}
+    model.decoder_network.log_gain.bias.add_(1.0)  # type: ignore[operator, union-attr]
+    ids.add(model_id(model))
+    weight = model.decoder_network.log_gain.weight  # type: ignore[union-attr]
+    model.decoder_network.log_gain.weight = torch.nn.Parameter(weight * 2)  # type: ignore[union-attr, operator]
+    ids.add(model_id(model))
+    assert len(ids) == 3
+    assert model_id(copy.deepcopy(model)) == model_id(model)
 
 
 def test_weights_beyond_16_bits_are_not_released(tmp_path: Path) -> None:
