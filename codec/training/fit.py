@@ -54,8 +54,7 @@ def fit(
         noise: the same as data, for augmentation.
         valid: the same as data, for validation, which needs one.
         resume: go on exactly where the state in ``run`` ends.
-        init_from: released folder, name of a shipped model, or training state, whose weights a new training
-            starts from; a resumed one has its own.
+        init_from: released folder, shipped model's name or training state that a new training starts from.
         callbacks: further Lightning callbacks.
         device: "cpu", "cuda", "mps", or "auto" for the best one there is.
         devices: how many of them, one process each.
@@ -69,31 +68,14 @@ def fit(
     """
     _require_device(device, devices)
     _prepare_run(recipe, run, resume)
-    lightning.seed_everything(recipe.training.seed, verbose=False)
-    module = CodecTraining(recipe)
-    if init_from is not None and not resume:
-        module.start_from(initial_model(init_from, recipe.model))
+    module = _new_module(recipe, None if resume else init_from)
     datamodule = AudioDataModule(
         recipe.training.data, recipe.model.sample_rate, data, noise, recipe.training.seed, recipe.model.hop
     )
     saver = StateSaver(run / STATE_NAME, save_minutes)
     watching = [CodebookMonitor(), *([Validation(valid)] if valid else [])]
     bars = [StepBar(refresh_rate=10)] if progress else []
-    trainer = lightning.Trainer(
-        accelerator=device,
-        devices=devices,
-        strategy=_strategy(devices),
-        max_epochs=-1,
-        default_root_dir=run,
-        logger=_logger(run),
-        callbacks=[saver, *watching, *bars, *callbacks],
-        plugins=[StateFiles()],
-        enable_checkpointing=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        log_every_n_steps=20,
-        use_distributed_sampler=False,
-    )
+    trainer = _trainer(run, [saver, *watching, *bars, *callbacks], device, devices)
     with warnings.catch_warnings():
         # The loader's workers are the recipe's choice; what Lightning uses of torch is its own affair.
         warnings.filterwarnings("ignore", ".*does not have many workers.*|.*LeafSpec.*deprecated.*")
@@ -102,6 +84,32 @@ def fit(
         # Another rank may have got the signal.
         raise TrainingStopped(saver.received or signal.SIGINT, module.steps, run / STATE_NAME)
     return module
+
+
+def _new_module(recipe: Recipe, init_from: str | Path | None) -> CodecTraining:
+    lightning.seed_everything(recipe.training.seed, verbose=False)
+    module = CodecTraining(recipe)
+    if init_from is not None:
+        module.start_from(initial_model(init_from, recipe.model))
+    return module
+
+
+def _trainer(run: Path, callbacks: list[Callback], device: str, devices: int) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator=device,
+        devices=devices,
+        strategy=_strategy(devices),
+        max_epochs=-1,
+        default_root_dir=run,
+        logger=_logger(run),
+        callbacks=callbacks,
+        plugins=[StateFiles()],
+        enable_checkpointing=False,
+        enable_progress_bar=any(isinstance(callback, StepBar) for callback in callbacks),
+        enable_model_summary=False,
+        log_every_n_steps=20,
+        use_distributed_sampler=False,
+    )
 
 
 def _require_device(device: str, devices: int) -> None:

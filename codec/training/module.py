@@ -206,7 +206,7 @@ class CodecTraining(lightning.LightningModule):
             return
         self.skipped += 1
         self.bad_in_a_row += 1
-        log.warning("step %d: the gradient is not finite, nothing was changed", self.steps)
+        log.warning("step %d is skipped: its gradient is not finite", self.steps)
         if self.bad_in_a_row >= _MAX_BAD_STEPS:
             path = Path(self.trainer.default_root_dir) / f"bad_batch_{self.global_rank}.pt"
             torch.save({"step": self.steps, "input": batch.input, "target": batch.target}, path)
