@@ -158,8 +158,8 @@ def _strategy(devices: int) -> Strategy | str:
     if devices == 1:
         return "auto"
     # In the warm start the codebooks have no gradient, and each optimizer's backward leaves out the weights
-    # of the other. Buffers are equal on all ranks by themselves.
-    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    # of the other.
+    return DDPStrategy(find_unused_parameters=True)
 
 
 def _logger(run: Path) -> Logger:
