@@ -70,8 +70,8 @@ class Playback:
 
     def decode(self, codes: Tensor) -> Iterator[Pcm]:
         """Codes ``[C, M, F]`` to the next audio, in pieces ``[n, C]`` of bounded length."""
-        for part in codes.split(_PIECE_FRAMES, dim=2) if codes.shape[2] else ():
-            audio = []
+        for start in range(0, codes.shape[2], _PIECE_FRAMES):
+            part, audio = codes[:, :, start : start + _PIECE_FRAMES], []
             for channel, state in enumerate(self._states):
                 channel_audio, self._states[channel] = self._engine.synthesize(part[channel], state)
                 audio.append(channel_audio.cpu())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,13 +78,6 @@ class Bottleneck(nn.Module):
     def replace_unused(self, threshold: float, rows_per_word: int) -> list[Tensor]:
         """Replace hardly used words; see :func:`codec.quantize.codebooks.replace_unused`."""
         return self.quantizer.replace_unused(threshold, rows_per_word)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # Training states from before the quantizers counted their usage themselves have it one level up.
-        for name in ("counts", "rounds"):
-            if f"{prefix}usage.{name}" in state_dict:
-                state_dict[f"{prefix}quantizer.usage.{name}"] = state_dict.pop(f"{prefix}usage.{name}")
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def build_bottleneck(config: BottleneckConfig | AdditiveConfig | ProductConfig, dim: int) -> Bottleneck:

@@ -16,6 +16,7 @@ from torch.optim import AdamW
 from codec.config import to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
+from codec.nn.convolution import add_weight_norm, fold_weight_norm
 from codec.quantize.quantizer import Quantized
 from codec.training.config import AdversarialConfig, OptimizerConfig, Recipe
 from codec.training.data import AudioDataModule
@@ -53,6 +54,7 @@ class CodecTraining(lightning.LightningModule):
         self.automatic_optimization = False
         self.recipe = recipe
         self.model = CodecModel(recipe.model)
+        add_weight_norm(self.model)
         self.objective = Objective(recipe.training, recipe.model.sample_rate)
         self.ema = WeightEma(self.model, recipe.training.ema_decay)
         self.bf16 = recipe.training.precision == "bf16"
@@ -64,8 +66,11 @@ class CodecTraining(lightning.LightningModule):
 
     def start_from(self, model: CodecModel) -> None:
         """Begin with the weights and codebooks of a trained model of this configuration: no warm start."""
+        # Releases and averages of a training hold plain weights.
+        fold_weight_norm(self.model)
         # What depends on how the codebooks are trained may be missing, and starts anew.
         self.model.load_state_dict(model.state_dict(), strict=False)
+        add_weight_norm(self.model)
         quantizer = self.model.bottleneck.quantizer
         quantizer.usage.counts.zero_()
         if quantizer.averages is not None:
@@ -77,8 +82,10 @@ class CodecTraining(lightning.LightningModule):
         """One AdamW for the codec, whose groups differ in weight decay, and one for the discriminator."""
         config, adversarial = self.recipe.training.optimizer, self.recipe.training.adversarial
         words = self.model.bottleneck.quantizer.words
-        matrices = [p for p in self.model.parameters() if p.ndim > 1 and p is not words]
-        others = [p for p in self.model.parameters() if p.ndim <= 1 or p is words]
+        # Lengths of weight normalization, [C, 1, 1], are scales as biases are.
+        decays = {p: p is not words and p.numel() > max(p.shape) for p in self.model.parameters()}
+        matrices = [p for p, decay in decays.items() if decay]
+        others = [p for p, decay in decays.items() if not decay]
         groups = [
             {"params": matrices, "weight_decay": config.weight_decay},
             {"params": others, "weight_decay": 0.0},

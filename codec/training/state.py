@@ -12,6 +12,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from codec.config import CodecConfig, from_mapping, to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
+from codec.nn.convolution import add_weight_norm, fold_weight_norm
 from codec.training.config import Recipe
 from codec.training.ema import WeightEma
 
@@ -79,12 +80,14 @@ def averaged_model(state: dict[str, Any], config: CodecConfig) -> CodecModel:
         CodecError: the state is of another configuration.
     """
     model = CodecModel(config)
+    add_weight_norm(model)
     average = WeightEma(model)
     average.load_state_dict(state["ema"])
     # Bottlenecks hold more than weights, and that is not averaged.
     own = {name.removeprefix("model."): value for name, value in state["state_dict"].items()}
     model.load_state_dict(own, strict=False)
     average.copy_to(model)
+    fold_weight_norm(model)
     return model
 
 

@@ -12,13 +12,14 @@ import lightning
 import pytest
 import torch
 
-from codec.checkpoint import load_model
-from codec.config import BottleneckConfig
+from codec.checkpoint import load_model, save_model
+from codec.config import BottleneckConfig, SeanetConfig
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
 from codec.training import fit as fit_module
 from codec.training.config import read_recipe
 from codec.training.losses import ReconstructionLoss
+from codec.training.module import CodecTraining
 from codec.training.segments import SegmentDataset
 from codec.training.state import STATE_NAME, averaged_model, read_state, recipe_of
 from codec.training.validation import reconstruct
@@ -112,6 +113,29 @@ def test_the_released_model_is_the_averaged_one_in_16_bits(tmp_path: Path, run: 
         assert torch.equal(value, state["ema"]["shadow"][name].half().float()), name
     averaged = averaged_model(state, tiny_recipe().model).state_dict()["bottleneck.quantizer.words"]
     assert not torch.equal(averaged, state["state_dict"]["model.bottleneck.quantizer.words"])
+
+
+def test_seanet_trains_with_normalized_weights_and_is_released_with_plain_ones(
+    tmp_path: Path, clips: Path
+) -> None:
+    network = SeanetConfig(filters=4, strides=(4, 4, 5), lstm_layers=1)
+    recipe = tiny_recipe(adversarial=False, max_steps=6)
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, network=network))
+    module = tiny_fit(recipe, clips, tmp_path / "run")
+    lengths = [name for name, _ in module.model.named_parameters() if name.endswith("original0")]
+    assert lengths
+    decayed = {id(p) for p in module.configure_optimizers()[0].param_groups[0]["params"]}
+    assert not any(id(p) in decayed for name, p in module.model.named_parameters() if name in lengths)
+    save_model(averaged_model(read_state(tmp_path / "run" / STATE_NAME), recipe.model), tmp_path / "released")
+    released = load_model(tmp_path / "released")
+    assert not any("parametrizations" in name for name, _ in released.named_parameters())
+    audio = 0.1 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), module.ema.swap(module.model):
+        torch.testing.assert_close(released.encoder(audio), module.model.encoder(audio), atol=0.02, rtol=0.02)
+    again = CodecTraining(recipe)
+    again.start_from(released)
+    with torch.no_grad():
+        torch.testing.assert_close(again.model.encoder(audio), released.encoder(audio))
 
 
 def test_a_model_of_another_shape_cannot_start_a_training(tmp_path: Path, clips: Path, run: Path) -> None:
