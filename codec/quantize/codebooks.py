@@ -167,17 +167,16 @@ def replace_unused(
 
     A codebook is judged once its words were chosen ``rows_per_word`` times on average, whatever the share of
     rows that reach it; its counts then start anew. Words chosen less often than ``threshold`` times the
-    average become copies of others. A copy differs from its original by a hundredth of the codebook's
-    spread: far below that, float32 would make the two equal for good.
+    average become copies of others. A copy differs from its original by a hundredth of the size of the copied
+    words: far below that, float32 would make the two equal for good.
 
     Args:
         words: codebooks ``[M, K, D]``, changed in place.
         usage: their counts.
         threshold: share of the average usage below which a word counts as unused.
         rows_per_word: how many rows a word must have been offered.
-        donors: "usage" draws the words to copy by how often they were chosen; "split" takes the heaviest
-        cell each
-            time and counts its halves from there on as two.
+        donors: "usage" draws the words to copy by how often they were chosen; "split" takes the heaviest cell
+            each time and counts its halves from there on as two.
 
     Returns:
         for each codebook the indices of its replaced words; their optimizer moments should be reset.
@@ -191,28 +190,29 @@ def replace_unused(
             continue
         unused = (counts < threshold * average).nonzero().flatten()
         if len(unused):
-            if donors == "usage":
-                chosen = torch.multinomial(
-                    counts.double(), len(unused), replacement=True, generator=generator
-                )
-            else:
-                chosen = _heaviest_cells(counts, unused)
-            spread = (
-                words[index][counts.to(words.device) > 0].std(dim=0, unbiased=False).norm()
-                / words.shape[-1] ** 0.5
-            )
+            chosen = _donors(counts, unused, donors, generator)
+            # Not their spread, which is zero where all used words have become one.
+            scale = words[index, chosen].square().mean().sqrt()
             noise = torch.randn(len(unused), words.shape[-1], generator=generator).to(words)
-            words[index, unused] = words[index, chosen] + 0.01 * spread * noise
+            words[index, unused] = words[index, chosen] + 0.01 * scale * noise
             replaced[index] = unused
         usage.counts[index] = 0
     return replaced
 
 
-def _heaviest_cells(counts: Tensor, unused: Tensor) -> Tensor:
-    """For each unused word the one whose cell is the heaviest, after the splits before it."""
-    weights, chosen = counts.double(), []
+def _donors(counts: Tensor, unused: Tensor, donors: Donors, generator: torch.Generator) -> Tensor:
+    """For each unused word the index of a used one to copy."""
+    weights = counts.double()
     weights[unused] = 0.0
-    for _ in unused:
+    if donors == "usage":
+        return torch.multinomial(weights, len(unused), replacement=True, generator=generator)
+    return _heaviest_cells(weights, len(unused))
+
+
+def _heaviest_cells(weights: Tensor, number: int) -> Tensor:
+    """``number`` times the word whose cell is the heaviest, after the splits before it."""
+    chosen = []
+    for _ in range(number):
         heaviest = int(weights.argmax())
         weights[heaviest] /= 2
         chosen.append(heaviest)

@@ -64,13 +64,3 @@ def test_a_prefix_of_codebooks_decodes(bottleneck: Bottleneck) -> None:
     z = torch.randn(1, 8, 10)
     codes = bottleneck.encode(z)
     assert torch.equal(bottleneck.decode(codes[:, :2]), bottleneck.decode(bottleneck.encode(z, 2)))
-
-
-def test_states_from_before_the_quantizers_counted_themselves_load(bottleneck: Bottleneck) -> None:
-    bottleneck(torch.randn(2, 8, 10))
-    state = bottleneck.state_dict()
-    old = {name.replace("quantizer.usage", "usage"): value for name, value in state.items()}
-    assert old.keys() != state.keys()
-    fresh = build_bottleneck(BottleneckConfig(num_codebooks=4, codebook_size=16), dim=8)
-    fresh.load_state_dict(old)
-    assert torch.equal(fresh.usage.counts, bottleneck.usage.counts)

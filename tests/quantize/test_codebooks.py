@@ -10,6 +10,7 @@ from codec.errors import CodecError
 from codec.quantize import ResidualVQ
 from codec.quantize.codebooks import (
     CodebookUsage,
+    Donors,
     fit_kmeans,
     nearest_words,
     perplexity,
@@ -138,3 +139,21 @@ def test_counts_survive_a_checkpoint_and_replacement_repeats() -> None:
         replace_unused(words, copy, 0.05, 1)
         outcomes.append(words)
     assert torch.equal(*outcomes)
+
+
+@pytest.mark.parametrize("donors", ["usage", "split"])
+def test_a_codebook_collapsed_to_one_word_spreads_out_again(donors: Donors) -> None:
+    usage = CodebookUsage(1, 8)
+    words = torch.ones(1, 8, 4)
+    _used(usage, [3])
+    replace_unused(words, usage, 0.05, rows_per_word=1, donors=donors)
+    assert len(torch.unique(words[0], dim=0)) == 8
+
+
+@pytest.mark.parametrize("donors", ["usage", "split"])
+def test_words_that_are_replaced_are_never_copied(donors: Donors) -> None:
+    usage = CodebookUsage(1, 4)
+    words = torch.tensor([[[1.0], [50.0], [50.0], [50.0]]])
+    usage.counts[0] = torch.tensor([1000, 1, 1, 1])
+    replace_unused(words, usage, 0.05, rows_per_word=1, donors=donors)
+    torch.testing.assert_close(words[0], torch.ones(4, 1), atol=0.1, rtol=0)
