@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
@@ -78,13 +79,13 @@ class Codec:
             CodecError: the audio holds NaN or infinite samples.
         """
         audio = as_frames(audio)
-        encoder = StreamEncoder(self.model, sample_rate, audio.shape[1], bitrate, num_codebooks)
+        encoder = StreamEncoder(self.model, sample_rate, audio.shape[1], bitrate, num_codebooks=num_codebooks)
         return b"".join(encoder.push(audio) + encoder.flush())
 
     def decode(self, data: bytes) -> tuple[Audio, int]:
         """Decode a bitstream: audio ``[T]``, or ``[T, C]`` for several channels, and its sample rate.
 
-        Damage is concealed; use :class:`codec.streaming.StreamDecoder` to be told of it.
+        Damage is concealed and told in a warning; :class:`codec.streaming.StreamDecoder` lists its places.
 
         Raises:
             CodecError: this is no stream of this model, or its header is damaged.
@@ -92,6 +93,13 @@ class Codec:
         decoder = StreamDecoder(self.model)
         audio = np.concatenate([decoder.push(data), decoder.flush()])
         assert decoder.header is not None  # flush refuses a stream without one
+        if decoder.damage:
+            first = decoder.damage[0]
+            warnings.warn(
+                f"the stream is damaged in {len(decoder.damage)} place(s), the first at "
+                f"{first.start_seconds:.2f} s ({first.reason}): what is lost was concealed",
+                stacklevel=2,
+            )
         return (audio[:, 0] if audio.shape[1] == 1 else audio), decoder.header.sample_rate
 
     @overload

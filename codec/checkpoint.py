@@ -15,7 +15,7 @@ from torch import Tensor
 
 from codec.atomic import AtomicFile
 from codec.config import CodecConfig, from_mapping, read_yaml, to_mapping
-from codec.errors import CodecError
+from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
 
 WEIGHTS_NAME = "model.safetensors"
@@ -61,6 +61,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 
     Raises:
         CodecError: no such model, or its files are damaged or do not fit each other.
+        UsageError: there is no such device.
     """
     folder = find_checkpoint(name_or_path)
     config = from_mapping(CodecConfig, read_yaml(folder / CONFIG_NAME), str(folder / CONFIG_NAME))
@@ -70,7 +71,10 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     model = CodecModel(config)
     model.load_state_dict(weights, strict=False)
     model.requires_grad_(False)
-    return model.eval().to(device)
+    try:
+        return model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # torch has several for a device that is not there
+        raise UsageError(f"the device {device} cannot be used here: name another, such as cpu") from error
 
 
 def save_model(model: CodecModel, folder: str | Path) -> None:

@@ -44,9 +44,9 @@ class Resampler:
 
     def __init__(self, in_rate: int, out_rate: int, channels: int) -> None:
         for rate in (in_rate, out_rate):
-            if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+            if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE or rate != int(rate):
                 raise UsageError(
-                    f"{rate} Hz cannot be resampled: give {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
+                    f"{rate} Hz cannot be resampled: give {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, whole"
                 )
         self.in_rate = in_rate
         self.out_rate = out_rate

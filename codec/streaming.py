@@ -37,10 +37,10 @@ class StreamEncoder:
         channels: of that audio, each coded by itself.
         bitrate: kbit/s over all channels; 6 a channel, or all codebooks where they take less, where neither
             it nor ``num_codebooks`` is given.
-        num_codebooks: codebooks of every frame, instead of a bitrate.
         packet_ms: length of a block, 20 to 10,000 ms.
         framing: "container" for files and pipes; "packets" for networks that lose some: every element that
             ``push`` returns is a packet of its own, and the header comes again each second.
+        num_codebooks: codebooks of every frame, instead of a bitrate.
 
     Raises:
         UsageError: a value is out of range.
@@ -52,9 +52,9 @@ class StreamEncoder:
         sample_rate: int,
         channels: int = 1,
         bitrate: float | None = None,
-        num_codebooks: int | None = None,
         packet_ms: float = 2000,
         framing: Framing = "container",
+        num_codebooks: int | None = None,
     ) -> None:
         self._engine = Engine(model)
         self._engine.check_rows()
@@ -63,13 +63,13 @@ class StreamEncoder:
             raise UsageError(f"a block must last {_PACKET_MS[0]} to {_PACKET_MS[1]} ms, not {packet_ms:g}")
         if framing not in get_args(Framing):
             raise UsageError(f"framing must be one of {', '.join(get_args(Framing))}, not {framing!r}")
+        self._resampler = Resampler(sample_rate, model.config.sample_rate, channels)
         block_frames = max(1, round(packet_ms / 1000 * model.frame_rate))
         self.header = _describe(model, sample_rate, channels, self._rate.num_codebooks, block_frames)
         self._frames_a_header = round(model.frame_rate) if framing == "packets" else None
         self._frames_since_header = 0
         self._repeated_bytes = 0
         self._writer = ContainerWriter(self.header)
-        self._resampler = Resampler(sample_rate, model.config.sample_rate, channels)
         self._states = [self._engine.start_encoder() for _ in range(channels)]
         self._pending = np.zeros((0, channels), np.float32)
         self._codes = torch.zeros(channels, self._rate.num_codebooks, 0, dtype=torch.int64)
@@ -245,6 +245,8 @@ class StreamDecoder:
 
     def last_pieces(self) -> Iterator[Pcm]:
         """As ``flush``, piece by piece."""
+        if self.header is None and self._playback is not None:
+            return  # codes were played, and no stream was pushed
         yield from self._play(self._reader.finish())
 
     def push_codes(self, codes: NDArray[np.int64]) -> Pcm:

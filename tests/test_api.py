@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from codec import Codec
+from codec.checkpoint import save_model
 from codec.errors import CodecError, UsageError
 from tests.small_model import small_model
 
@@ -60,6 +63,22 @@ def test_wrong_calls_are_refused(rng: np.random.Generator) -> None:
         CODEC.encode(np.zeros((1, 2, 3), np.float32), 16_000, num_codebooks=1)
     with pytest.raises(CodecError, match="no model nothing"):
         Codec.load("nothing")
+
+
+def test_damage_is_told(rng: np.random.Generator) -> None:
+    data = bytearray(CODEC.encode(np.concatenate(_clips(rng, 4)), 16_000, num_codebooks=2))
+    data[-40] ^= 1
+    with pytest.warns(UserWarning, match=r"damaged in 1 place\(s\), the first at"):
+        CODEC.decode(bytes(data))
+
+
+def test_a_device_or_rate_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    save_model(small_model(), tmp_path)
+    for device in ("meters", "cuda:99"):
+        with pytest.raises(UsageError, match=f"device {device} cannot be used"):
+            Codec.load(tmp_path, device=device)
+    with pytest.raises(UsageError, match=r"16000\.5"):
+        CODEC.encode(np.zeros(10, np.float32), 16000.5)  # type: ignore[arg-type]
 
 
 def test_latency_is_derived() -> None:

@@ -265,6 +265,7 @@ def test_codes_play_without_a_header() -> None:
     decoder = StreamDecoder(MODEL)
     audio = np.concatenate([decoder.push_codes(codes[:, :7]), decoder.push_codes(codes[:, 7:])])[:, 0]
     assert np.array_equal(audio, CODEC.from_tokens(codes))
+    assert decoder.flush().shape == (0, 1)
     with pytest.raises(UsageError, match="after the header"):
         StreamDecoder(MODEL).lost(1)
 

@@ -84,6 +84,7 @@ def _inspect(stream: Input, console: Console) -> tuple[StreamHeader, dict[str, A
         "file_bytes": size,
         "payload_bits": 8 * reader.payload_bytes,
         "container_bits": 8 * reader.container_bytes,
+        "damaged_bits": 8 * reader.skipped_bytes,
         "kbps": 8 * size / seconds / 1000 if seconds else None,
     }
 
@@ -98,7 +99,8 @@ def _add(event: Event, contents: _Contents, name: str, console: Console) -> None
         contents.frames += event.frames
         contents.blocks += event.blocks
         contents.damaged_blocks += event.blocks
-        console.warn(f"{name}: {count(event.blocks, 'block')} from block {event.index} on: {event.reason}")
+        what = f"{count(event.blocks, 'block')} from block {event.index} on: " if event.blocks else ""
+        console.warn(f"{name}: {what}{event.reason}")
     elif isinstance(event, StreamEnd):
         contents.num_samples = event.num_samples
         if event.reason:
@@ -132,7 +134,8 @@ def _lines(report: dict[str, Any], unknown: str) -> list[str]:
         f"{report['frame_rate']:g} frames/s",
         "blocks": f"{report['blocks']}, {report['damaged_blocks']} damaged",
         "size": f"{count(report['file_bytes'], 'byte')}: "
-        f"{payload:,} payload bits, {container:,} container bits",
+        f"{payload:,} payload bits, {container:,} container bits"
+        + (f", {report['damaged_bits']:,} damaged bits" if report["damaged_bits"] else ""),
         "bitrate": f"{report['kbps'] or 0:.2f} kbit/s: payload {payload / per_second:.2f}, "
         f"container {container / per_second:.2f}",
         "latency": f"{latency:g} ms" if latency is not None else f"unknown: {unknown}",

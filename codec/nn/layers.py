@@ -8,26 +8,13 @@ first ``valid`` frames are real, and the state that comes back is the one after 
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
-
-
-class StreamLayer(Protocol):
-    """What the networks need of a layer: both passes and the state between steps."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Whole sequences in training, ``[B, F, C]`` to ``[B, F, C']``."""
-
-    def start(self, batch: int) -> State:
-        """The state before the first frame of ``batch`` streams."""
-
-    def step(self, x: Tensor, state: State, valid: int) -> tuple[Tensor, State]:
-        """The next frames ``[B, F, C]``, of which ``valid`` are real; output beyond them has no meaning."""
 
 
 class DepthwiseConv(nn.Module):

@@ -168,10 +168,12 @@ def test_a_length_at_another_rate_fits_if_the_resampled_sound_does(
     )
     frames = num_samples * coded_rate // sample_rate // head.hop
     writer = ContainerWriter(head)
-    writer.start()
+    pieces = [writer.start()]
     for start in range(0, frames, 65535):
-        writer.block(np.zeros((1, 1, min(65535, frames - start)), int))
-    writer.finish(num_samples)
+        pieces.append(writer.block(np.zeros((1, 1, min(65535, frames - start)), int)))
+    reader = ContainerReader()
+    reader.push(b"".join([*pieces, writer.finish(num_samples)]))
+    assert reader.finish()[-1] == StreamEnd(num_samples, None)
 
 
 def test_the_order_of_calls_is_kept() -> None:

@@ -83,7 +83,7 @@ def test_the_speech_script_needs_data() -> None:
 
 @pytest.mark.parametrize("recipe", sorted(path.parent.name for path in ROOT.glob("recipes/*/train.py")))
 def test_every_recipe_with_a_script_can_be_read(recipe: str) -> None:
-    read_recipe(ROOT / "recipes" / recipe / "config.yaml")
+    assert read_recipe(ROOT / "recipes" / recipe / "config.yaml").model.name == recipe
 
 
 def test_what_cannot_be_trained_is_one_sentence(
