@@ -127,4 +127,11 @@ class AudioDataModule(lightning.LightningDataModule):
 def _clips(sources: Sequence[str | Path | Source]) -> list[Clip]:
     """All clips of the sources, one source after the other, but none of a validation speaker."""
     parsed = [source if isinstance(source, Source) else Source.parse(str(source)) for source in sources]
-    return without_validation_speakers([clip for source in parsed for clip in source.clips()])
+    found = [clip for source in parsed for clip in source.clips()]
+    kept = without_validation_speakers(found)
+    if found and not kept:
+        raise CodecError(
+            f"all {len(found)} clips of the data sources are of validation speakers, which no training may hear: "
+            "add other speakers"
+        )
+    return kept

@@ -133,6 +133,12 @@ def test_validation_speakers_are_left_out_of_plain_folders(tmp_path: Path) -> No
     assert [clip.name for clip in data.dataset.store.clips] == ["19.flac", "20-198-0000.flac"]
 
 
+def test_a_folder_of_validation_speakers_alone_is_refused_with_the_reason(tmp_path: Path) -> None:
+    write(tmp_path / "2836-5354-0000.flac", noise_samples(0, 8000))
+    with pytest.raises(CodecError, match=r"all 1 clips .* validation speakers"):
+        _ = AudioDataModule(DataConfig(), RATE, [tmp_path]).dataset
+
+
 @pytest.mark.parametrize(
     "mapping",
     [{"segment_seconds": 0.0}, {"batch_size": 0}, {"workers": -1}, {"cache_mb": -1}, {"batchsize": 3}],
