@@ -131,7 +131,7 @@ def _clips(sources: Sequence[str | Path | Source]) -> list[Clip]:
     kept = without_validation_speakers(found)
     if found and not kept:
         raise CodecError(
-            f"all {len(found)} clips of the data sources are of validation speakers, which no training may hear: "
+            f"all {len(found)} clips of the data are of validation speakers, which no training may hear: "
             "add other speakers"
         )
     return kept
