@@ -8,19 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.bitstream.payload import EntropyCoder
 from codec.config import CodecConfig
 from codec.nn.network import Decoder, Encoder, build_networks
 from codec.quantize.bottleneck import Quantized, build_bottleneck
 
 
 class CodecModel(nn.Module):
-    """One codec. It holds weights and no stream: streams own their state, so one model serves many."""
+    """One codec. It holds weights and no stream: streams own their state, so one model serves many.
+
+    Attributes:
+        entropy: codes payloads in fewer bits; None where the model has no tables for that.
+    """
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder_network, self.decoder_network = build_networks(config)
         self.bottleneck = build_bottleneck(config.bottleneck, config.dim)
+        self.entropy: EntropyCoder | None = None
 
     @property
     def encoder(self) -> Encoder:

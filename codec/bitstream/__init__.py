@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from codec.bitstream.codes import Codes, bits_per_code, codebooks_sent
 from codec.bitstream.container import ContainerReader, ContainerWriter
 from codec.bitstream.events import BlockDamaged, BlockRead, Event, HeaderRead, StreamEnd
 from codec.bitstream.header import FORMAT_VERSION, StreamHeader
-from codec.bitstream.packet import CodePacking, Codes, FrameCoder, bits_per_code
+from codec.bitstream.packet import CodePacking, FrameCoder
+from codec.bitstream.payload import EntropyCoder, PayloadCoder, max_payload_bytes
 
 __all__ = [
     "FORMAT_VERSION",
@@ -15,10 +17,14 @@ __all__ = [
     "Codes",
     "ContainerReader",
     "ContainerWriter",
+    "EntropyCoder",
     "Event",
     "FrameCoder",
     "HeaderRead",
+    "PayloadCoder",
     "StreamEnd",
     "StreamHeader",
     "bits_per_code",
+    "codebooks_sent",
+    "max_payload_bytes",
 ]

@@ -6,28 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from codec.bitstream.codes import MAX_BITS_PER_CODE, Codes, bits_per_code
 from codec.errors import CodecError, UsageError
 
-Codes = npt.NDArray[np.int64]
-"""Codebook indices, [C, M, F] with C channels, M codebooks and F frames."""
-
-MAX_BITS_PER_CODE = 16
-
-
-def bits_per_code(codebook_size: int) -> int:
-    """Returns ceil(log2 K), the bits that a code of a codebook of K words takes.
-
-    Args:
-        codebook_size: K, 2 to 65536 words.
-
-    Raises:
-        UsageError: K is out of that range.
-    """
-    if not 2 <= codebook_size <= 1 << MAX_BITS_PER_CODE:
-        raise UsageError(f"a codebook has 2 to {1 << MAX_BITS_PER_CODE} words, not {codebook_size}")
-    return (codebook_size - 1).bit_length()
+__all__ = ["MAX_BITS_PER_CODE", "CodePacking", "Codes", "FrameCoder", "bits_per_code"]
 
 
 class FrameCoder(Protocol):
