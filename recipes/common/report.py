@@ -1,0 +1,59 @@
+"""What the studies' reports share: tables, sections of a README, intervals and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from codec.errors import CodecError
+from codec.evaluation.metrics import Score
+from codec.evaluation.statistics import Summary, summarize
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_section(readme: Path, name: str, text: str) -> None:
+    """Put text between the lines ``<!-- name -->`` and ``<!-- /name -->`` of a README.
+
+    Raises:
+        CodecError: the README has no such lines.
+    """
+    whole = readme.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, found, rest = whole.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise CodecError(f"{readme} needs the lines <!-- {name} --> and <!-- /{name} --> for its results")
+    readme.write_text(f"{before}{start}{text.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def interval(values: Iterable[float]) -> Summary:
+    """The mean of some seeds' values with Student's 95 % interval."""
+    return summarize(Score(value) for value in values)
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """The mean and half its 95 % interval as text; a single value alone, and a dash for none."""
+    found = interval(values)
+    if found.mean is None:
+        return "-"
+    half = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
+    return f"{found.mean:.{digits}f}{half}"
+
+
+def verdict(differences: Sequence[float]) -> str:
+    """Whether differences, one a seed, show that something is larger: by their 95 % interval.
+
+    "holds" with an interval above zero, "does not hold" below it, "not decided" with zero inside or with a
+    single seed.
+    """
+    found = interval(differences)
+    if found.mean is None:
+        return "not run"
+    if found.half_width is None or abs(found.mean) <= found.half_width:
+        return "not decided"
+    return "holds" if found.mean > 0 else "does not hold"

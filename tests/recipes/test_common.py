@@ -1,0 +1,101 @@
+"""What the studies share: finished runs, report sections, verdicts."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from codec.errors import CodecError
+from codec.quantize import ResidualVQ
+from recipes.common.care import replace_words, start_uniform
+from recipes.common.records import Records
+from recipes.common.report import interval, spread, verdict, write_section
+
+
+def test_finished_runs_survive_and_a_torn_line_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "study.jsonl"
+    records = Records(path)
+    records.add({"bits": 8, "seed": 0, "sizes": (1, 2)}, {"error": 0.5})
+    records.add({"bits": 8, "seed": 1, "sizes": (1, 2)}, {"error": 0.25})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    again = Records(path)
+    assert again.find({"bits": 8, "seed": 0, "sizes": (1, 2)}) == {"error": 0.5}
+    assert again.find({"bits": 8, "seed": 1, "sizes": (1, 2)}) is None
+    again.add({"bits": 8, "seed": 1, "sizes": (1, 2)}, {"error": 0.25})
+    assert path.read_bytes() == whole
+    assert len(Records(path)) == 2
+
+
+def test_a_run_counts_for_exactly_its_setting(tmp_path: Path) -> None:
+    records = Records(tmp_path / "study.jsonl")
+    records.add({"bits": 8, "updates": 100}, {"error": 0.5})
+    assert records.find({"bits": 8, "updates": 200}) is None
+    assert records.find({"bits": 8}) is None
+
+
+def test_damage_inside_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.jsonl"
+    path.write_text('{"setting": {}, "result": {}}\n{"setting\n', encoding="utf-8")
+    with pytest.raises(CodecError, match="line 2"):
+        Records(path)
+
+
+def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n<!-- results -->\nold\n<!-- /results -->\nend\n", encoding="utf-8")
+    for text in ("| new |", "| newer |"):
+        write_section(readme, "results", text)
+        expected = f"# Title\n<!-- results -->\n{text}\n<!-- /results -->\nend\n"
+        assert readme.read_text(encoding="utf-8") == expected
+    with pytest.raises(CodecError, match="other"):
+        write_section(readme, "other", "text")
+
+
+def test_intervals_are_students() -> None:
+    # Three values: t(2, 0.975) = 4.3027, standard deviation 1, root of 3.
+    found = interval([1.0, 2.0, 3.0])
+    assert found.mean == pytest.approx(2.0)
+    assert found.half_width == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
+    assert spread([1.0, 2.0, 3.0]) == "2.00 ± 2.48"
+    assert spread([1.25]) == "1.25"
+    assert spread([]) == "-"
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([1.0, 1.1, 0.9], "holds"),
+        ([-1.0, -1.1, -0.9], "does not hold"),
+        ([1.0, -1.0, 0.5], "not decided"),
+        ([1.0], "not decided"),
+        ([], "not run"),
+    ],
+)
+def test_verdicts_need_an_interval_on_one_side_of_zero(differences: list[float], expected: str) -> None:
+    assert verdict(differences) == expected
+
+
+@pytest.mark.parametrize("estimator", ["nsvq", "ema"])
+def test_replaced_words_lose_their_moments(estimator: str) -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(dim=4, num_codebooks=1, codebook_size=8, estimator=estimator)
+    start_uniform(quantizer, 5.0, 6.0, seed=1)
+    optimizer = torch.optim.Adam(quantizer.parameters(), lr=0.1)
+    for _ in range(5):
+        x = torch.randn(64, 4)
+        found = quantizer(x)
+        optimizer.zero_grad()
+        ((found.z_q - x.requires_grad_()).square().mean() + found.loss).backward()
+        optimizer.step()
+    dead = quantizer.usage.counts[0] < 0.05 * quantizer.usage.counts[0].float().mean()
+    assert dead.any()
+    before = quantizer.words.detach().clone()
+    assert replace_words(quantizer, optimizer, threshold=0.05, rows_per_word=1) == int(dead.sum())
+    assert not torch.equal(quantizer.words[0, dead], before[0, dead])
+    if estimator == "nsvq":
+        assert (optimizer.state[quantizer.words]["exp_avg"][0, dead] == 0).all()
+        assert (optimizer.state[quantizer.words]["exp_avg"][0, ~dead] != 0).any()
