@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import reprlib
 import types
 import typing
@@ -22,6 +23,8 @@ from codec.errors import CodecError
 T = TypeVar("T")
 
 _MAX_LAYERS = 64
+# What a yaml reader of version 1.1 takes for a text, since its numbers need a point.
+_SCIENTIFIC = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 Estimator = Literal["nsvq", "ste", "ema", "rotation", "diveq"]
 
 
@@ -270,14 +273,20 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(kind, item, where) for kind, item in zip(arguments, value, strict=True))
     if dataclasses.is_dataclass(hint):
         return from_mapping(cast(Any, hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError as error:
-            raise CodecError(f"{where} is too large: {reprlib.repr(value)}") from error
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        return _to_float(value, where)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise CodecError(f"{where} must be of type {hint.__name__}, not {reprlib.repr(value)}")
     return value
+
+
+def _to_float(value: int | str, where: str) -> float:
+    if isinstance(value, str) and not _SCIENTIFIC.fullmatch(value):
+        raise CodecError(f"{where} must be of type float, not {reprlib.repr(value)}")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise CodecError(f"{where} is too large: {reprlib.repr(value)}") from error
 
 
 def _convert_union(members: tuple[Any, ...], value: Any, where: str) -> Any:

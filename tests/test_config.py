@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,7 +94,14 @@ def test_files_that_hold_no_mapping_are_refused(tmp_path: Path) -> None:
         read_yaml(tmp_path / "missing.yaml")
 
 
-def test_integers_serve_as_floats() -> None:
-    data = to_mapping(CodecConfig("one", network=replace(SpectralConfig(), compression=1.0)))
-    data["network"]["compression"] = 1
-    assert from_mapping(CodecConfig, data, "x").network == SpectralConfig(compression=1.0)
+@pytest.mark.parametrize(("text", "value"), [("1", 1.0), ("1e-1", 0.1), ("1.0e-1", 0.1), ("1E0", 1.0)])
+def test_every_way_to_write_a_number_serves_as_a_float(text: str, value: float) -> None:
+    data = to_mapping(CodecConfig("one")) | {"network": yaml.safe_load(f"compression: {text}")}
+    assert from_mapping(CodecConfig, data, "x").network == SpectralConfig(compression=value)
+
+
+@pytest.mark.parametrize("text", ["half", "1e", "nan", "'0.5'"])
+def test_a_text_serves_as_no_float(text: str) -> None:
+    data = to_mapping(CodecConfig("one")) | {"network": yaml.safe_load(f"compression: {text}")}
+    with pytest.raises(CodecError, match="compression must be of type float"):
+        from_mapping(CodecConfig, data, "x")
