@@ -1,30 +1,34 @@
-"""The bitstream: code packing, and a container of independent, checksummed blocks (docs/bitstream.md)."""
+"""The bitstream: payloads of codes, a container of independent, checksummed blocks, and live packets."""
 
 from __future__ import annotations
 
-from codec.bitstream.codes import Codes, bits_per_code, codebooks_sent
+from codec.bitstream.codes import Codes, bits_per_code
+from codec.bitstream.codes_hash import CodesHash
 from codec.bitstream.container import ContainerReader, ContainerWriter
-from codec.bitstream.events import BlockDamaged, BlockRead, Event, HeaderRead, StreamEnd
-from codec.bitstream.header import FORMAT_VERSION, StreamHeader
-from codec.bitstream.packet import CodePacking, FrameCoder
-from codec.bitstream.payload import EntropyCoder, PayloadCoder, max_payload_bytes
+from codec.bitstream.events import BlockRead, Event, HeaderRead, Lost, MetadataRead, StreamEnd
+from codec.bitstream.header import FORMAT_VERSION, StreamHeader, max_block_frames
+from codec.bitstream.metadata import Tags, printable
+from codec.bitstream.packets import PacketReader, PacketWriter
+from codec.bitstream.payload import PayloadCoder
 
 __all__ = [
     "FORMAT_VERSION",
-    "BlockDamaged",
     "BlockRead",
-    "CodePacking",
     "Codes",
+    "CodesHash",
     "ContainerReader",
     "ContainerWriter",
-    "EntropyCoder",
     "Event",
-    "FrameCoder",
     "HeaderRead",
+    "Lost",
+    "MetadataRead",
+    "PacketReader",
+    "PacketWriter",
     "PayloadCoder",
     "StreamEnd",
     "StreamHeader",
+    "Tags",
     "bits_per_code",
-    "codebooks_sent",
-    "max_payload_bytes",
+    "max_block_frames",
+    "printable",
 ]

@@ -1,16 +1,16 @@
-"""What a container reader tells, in the order of the stream."""
+"""What a reader tells, in the order of the stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from codec.bitstream.header import StreamHeader
-from codec.bitstream.packet import Codes
+from codec.bitstream.metadata import Tags
 
 
 @dataclass(frozen=True)
 class HeaderRead:
-    """The header arrived whole; always the first event.
+    """The header is known; always the first event.
 
     Attributes:
         header: what it says.
@@ -19,34 +19,43 @@ class HeaderRead:
     header: StreamHeader
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class MetadataRead:
+    """Tags arrived; later ones add to earlier ones.
+
+    Attributes:
+        tags: pairs of key and value, as they were written: see `printable` before they are shown.
+    """
+
+    tags: Tags
+
+
+@dataclass(frozen=True)
 class BlockRead:
     """A block arrived whole and its checksum holds.
 
     Attributes:
-        index: of the block in the stream, from 0.
-        codes: int64 [C, M, F].
+        position: index of its first frame in the stream.
+        payload: 1 byte or more; the codes of `header.block_frames` frames, or of fewer in the last block.
     """
 
-    index: int
-    codes: Codes
+    position: int
+    payload: bytes
 
 
 @dataclass(frozen=True)
-class BlockDamaged:
-    """A run of blocks that cannot be read.
+class Lost:
+    """A run of frames that cannot be read, or bytes that belong to no block.
 
     Attributes:
-        index: of the first of them in the stream, from 0.
-        frames: what they stood for in all; 0 where only bytes that belong to no block were passed over.
+        position: index of the first of the frames in the stream.
+        frames: how many they are; 0 where only bytes were passed over, or where the clock was set anew.
         reason: a clause for a report.
-        blocks: how many they are.
     """
 
-    index: int
+    position: int
     frames: int
     reason: str
-    blocks: int
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,17 @@ class StreamEnd:
     """The stream is over; always the last event.
 
     Attributes:
-        num_samples: exact length of a channel at the user's sample rate, or None where no footer tells it.
+        num_frames: frames of the whole stream, as the footer tells them, or without it up to the end of the
+            last whole block.
+        num_samples: exact length of a channel at the user's sample rate, or None where nothing tells it.
+        codes_hash: 8 bytes, the digest of `CodesHash` over all codes written, or None where nothing tells it.
         reason: a clause that says what is wrong with the end, or None.
     """
 
+    num_frames: int
     num_samples: int | None
+    codes_hash: bytes | None
     reason: str | None
 
 
-Event = HeaderRead | BlockRead | BlockDamaged | StreamEnd
+Event = HeaderRead | MetadataRead | BlockRead | Lost | StreamEnd

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
-from codec.bitstream.packet import MAX_BITS_PER_CODE
+from codec.bitstream.codes import MAX_BITS_PER_CODE
 from codec.errors import CodecError, UsageError
 
 MAGIC = b"\x8eNAC"
-FORMAT_VERSION = 0
+FORMAT_VERSION = 1
 MAX_NAME_BYTES = 32
 MAX_CHANNELS = 32
 MAX_SAMPLE_RATE = 768_000
-# Bounds what a reader holds of one block: 8 MiB of int64 codes, at most 2 MiB of payload.
-MAX_BLOCK_CODES = 1 << 20
+MAX_PAYLOAD_BYTES = (1 << 16) - 1
+MAX_HEADER_BYTES = 4096
+RATE_MODES = ("cbr", "abr", "vbr")
+"""How the encoder chose the number of codebooks of each frame; tells people, and no reader needs it."""
+
+# Flags of which a reader that does not know them may not go on.
+_MUST_UNDERSTAND = 0xF0
+_RATE_MODE_MASK = 0x03
+# What a payload takes beside its bits: its first byte, and the number of frames in a short one.
+_PAYLOAD_FIXED_BYTES = 3
 
 _U16_MAX = (1 << 16) - 1
 _PREFIX = struct.Struct(">4sBH")
+_NAME_START = _PREFIX.size + 2
 _FIELDS = struct.Struct(">8sIBIHHBH")
 _CRC = struct.Struct(">I")
-_MIN_BYTES = _PREFIX.size + 1 + _FIELDS.size + _CRC.size
-_MAX_BYTES = _MIN_BYTES + MAX_NAME_BYTES
-# How long a header of a later version may be and still be told from a damaged one.
-_MAX_BYTES_ANY_VERSION = 4096
+_MIN_BYTES = _NAME_START + _FIELDS.size + _CRC.size
+
+
+class DamagedHeaderError(CodecError):
+    """What stands at the start of the stream is no whole header; a copy of it may be."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,9 @@ class StreamHeader:
         hop: samples at `coded_rate` that a frame stands for, 1 to 65535.
         num_codebooks: M, 1 to 65535.
         bits_per_code: 1 to 16.
-        block_frames: frames of every block but the last, 1 to 65535; a block holds at most 2**20 codes.
+        block_frames: frames of every block but the last, 1 to `max_block_frames`.
+        flags: one byte, whose bits 0 and 1 are the index of `mode`; of bits 4 to 7 none may be set.
+        extension: what a later minor format put behind the known fields; kept, and not understood.
     """
 
     model_name: str
@@ -52,6 +64,8 @@ class StreamHeader:
     num_codebooks: int
     bits_per_code: int
     block_frames: int
+    flags: int = 0
+    extension: bytes = b""
 
     def __post_init__(self) -> None:
         _check_name(self.model_name)
@@ -70,11 +84,31 @@ class StreamHeader:
             value = getattr(self, field)
             if not 1 <= value <= limit:
                 raise UsageError(f"{field} must lie in 1..{limit}, not {value}")
-        if self.channels * self.num_codebooks * self.block_frames > MAX_BLOCK_CODES:
-            raise UsageError(f"a block must hold at most {MAX_BLOCK_CODES} codes: make block_frames smaller")
+        longest = max_block_frames(self.channels, self.num_codebooks, self.bits_per_code)
+        if self.block_frames > longest:
+            raise UsageError(
+                f"a block of {self.channels} channels with {self.num_codebooks} codebooks of "
+                f"{self.bits_per_code} bits holds at most {longest} frames, not {self.block_frames}"
+            )
+        if not 0 <= self.flags <= 0xFF or self.flags & _MUST_UNDERSTAND:
+            raise UsageError(f"flags must lie in 0..{0xFF & ~_MUST_UNDERSTAND}, not {self.flags}")
+        if len(self.to_bytes()) > MAX_HEADER_BYTES:
+            raise UsageError(f"a header must take at most {MAX_HEADER_BYTES} bytes")
+
+    @property
+    def mode(self) -> str:
+        """One of RATE_MODES, or "unknown"."""
+        index = self.flags & _RATE_MODE_MASK
+        return RATE_MODES[index] if index < len(RATE_MODES) else "unknown"
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """Bytes that a block's payload never exceeds, however it is coded."""
+        frame_bits = _frame_bits(self.channels, self.num_codebooks, self.bits_per_code)
+        return _PAYLOAD_FIXED_BYTES + (self.block_frames * frame_bits + 7) // 8
 
     def to_bytes(self) -> bytes:
-        """Returns the header as it stands in a stream, its CRC included."""
+        """Returns the header's bytes, its CRC at their end."""
         name = self.model_name.encode()
         fields = _FIELDS.pack(
             self.model_id,
@@ -86,14 +120,28 @@ class StreamHeader:
             self.bits_per_code,
             self.block_frames,
         )
-        prefix = _PREFIX.pack(MAGIC, FORMAT_VERSION, _MIN_BYTES + len(name))
-        body = prefix + bytes([len(name)]) + name + fields
+        prefix = _PREFIX.pack(MAGIC, FORMAT_VERSION, _MIN_BYTES + len(name) + len(self.extension))
+        body = prefix + bytes([self.flags, len(name)]) + name + fields + self.extension
         return body + _CRC.pack(crc32(body))
 
     @property
     def crc(self) -> int:
         """The header's CRC-32, which every later checksum of the stream starts from."""
         return crc32(self.to_bytes()[: -_CRC.size])
+
+
+def max_block_frames(channels: int, num_codebooks: int, bits_per_code: int) -> int:
+    """Frames of the longest block whose payload fits into 65,535 bytes, even where nothing is saved.
+
+    Returns 0 where not even one frame fits, and 65535 at most.
+    """
+    frame_bits = _frame_bits(channels, num_codebooks, bits_per_code)
+    return min(8 * (MAX_PAYLOAD_BYTES - _PAYLOAD_FIXED_BYTES) // frame_bits, _U16_MAX)
+
+
+def _frame_bits(channels: int, num_codebooks: int, bits_per_code: int) -> int:
+    """Bits of a frame that sends all its codebooks, and in each channel how many they are."""
+    return channels * (num_codebooks.bit_length() + num_codebooks * bits_per_code)
 
 
 def parse_header(data: bytes | bytearray, name: str) -> tuple[StreamHeader, int] | None:
@@ -107,22 +155,25 @@ def parse_header(data: bytes | bytearray, name: str) -> tuple[StreamHeader, int]
         the header and its size in bytes, or None while bytes are missing.
 
     Raises:
-        CodecError: this is no stream of the codec, or of a newer version, or its header is damaged.
+        DamagedHeaderError: this is no stream of the codec, or its header is damaged.
+        CodecError: it is a whole header of a version, or with a flag, that this program does not know, or
+            one that states impossible values.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
-        raise CodecError(f"{name} is not a codec bitstream: give a file that 'codec encode' wrote")
+        raise DamagedHeaderError(f"{name} is not a codec bitstream: give a file that 'codec encode' wrote")
     if len(data) < _PREFIX.size:
         return None
     _, version, size = _PREFIX.unpack_from(data)
-    longest = _MAX_BYTES if version == FORMAT_VERSION else _MAX_BYTES_ANY_VERSION
-    if not _PREFIX.size + _CRC.size <= size <= longest:
+    if not _PREFIX.size + _CRC.size <= size <= MAX_HEADER_BYTES:
         raise _damaged(name)
     if len(data) < size:
         return None
     body = bytes(data[: size - _CRC.size])
     if _CRC.unpack_from(data, len(body)) != (crc32(body),):
         raise _damaged(name)
-    if version != FORMAT_VERSION:
+    if version < FORMAT_VERSION:
+        raise CodecError(f"{name} has format version {version}, which was a draft: encode the audio again")
+    if version > FORMAT_VERSION:
         raise CodecError(
             f"{name} has format version {version} and this program reads {FORMAT_VERSION}: update codec"
         )
@@ -130,19 +181,22 @@ def parse_header(data: bytes | bytearray, name: str) -> tuple[StreamHeader, int]
 
 
 def _parse_fields(body: bytes, name: str) -> StreamHeader:
-    start = _PREFIX.size + 1
-    name_bytes = len(body) - start - _FIELDS.size
-    if name_bytes < 0 or body[start - 1] != name_bytes:
+    flags, name_bytes = body[_PREFIX.size : _NAME_START].ljust(2, b"\0")
+    if flags & _MUST_UNDERSTAND:
+        raise CodecError(f"{name} uses a part of the format that this program does not know: update codec")
+    fields = _NAME_START + name_bytes
+    if len(body) < fields + _FIELDS.size:
         raise _damaged(name)
     try:
-        model_name = body[start : start + name_bytes].decode()
-        return StreamHeader(model_name, *_FIELDS.unpack_from(body, start + name_bytes))
+        model_name = body[_NAME_START:fields].decode()
+        header = StreamHeader(model_name, *_FIELDS.unpack_from(body, fields))
+        return replace(header, flags=flags, extension=body[fields + _FIELDS.size :])
     except (UnicodeDecodeError, UsageError) as error:
         raise CodecError(f"{name} has an impossible header ({error}): encode the audio again") from error
 
 
 def _damaged(name: str) -> CodecError:
-    return CodecError(f"{name} has a damaged header: get a fresh copy or encode the audio again")
+    return DamagedHeaderError(f"{name} has a damaged header: get a fresh copy or encode the audio again")
 
 
 def _check_name(model_name: str) -> None:

@@ -1,4 +1,4 @@
-"""Blocks and footer as bytes: one layout for both, and how to find the next one in damaged data."""
+"""Units as bytes: one layout for blocks, footer and metadata, and how to find the next in damaged data."""
 
 from __future__ import annotations
 
@@ -6,89 +6,126 @@ import struct
 from dataclasses import dataclass
 from zlib import crc32
 
+from codec.bitstream.crc8 import crc8
 from codec.bitstream.header import StreamHeader
-from codec.bitstream.packet import FrameCoder
 
 SYNC = b"\xd3\x9a"
-SEQUENCE_MODULUS = 1 << 24
-# A gap in the sequence that no bytes stand for is believed up to this many frames, so that a few crafted
-# bytes cannot ask for years of concealment.
-MAX_UNSEEN_FRAMES = 1 << 16
-_FREE_CHECK_BYTES = 1 << 16
+POSITION_MODULUS = 1 << 23
+BLOCK = 0
+FOOTER = 1
+METADATA = 2
+# Set in the field of every unit that is no block; the other bits are then the kind.
+_NO_BLOCK = 1 << 23
+# Checksums that fail may run over so many bytes, and twice the bytes passed over: see UnitScanner.
+_FREE_CHECK_BYTES = 1 << 20
 
-_HEAD = struct.Struct(">2sBHH")
+_HEAD = struct.Struct(">2sBHHB")
 _CRC = struct.Struct(">I")
-_FOOTER = struct.Struct(">QQ")
+_CHECKED = _HEAD.size - 1
 UNIT_OVERHEAD = _HEAD.size + _CRC.size
-FOOTER_BYTES = UNIT_OVERHEAD + _FOOTER.size
+MIN_BLOCK_BYTES = UNIT_OVERHEAD + 1
+_FOOTER = struct.Struct(">QQ8s")
+_SIZE = struct.Struct(">H")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A block or a footer whose checksum holds.
+    """A unit whose checksums hold.
 
     Attributes:
-        sequence: of a block its index, of a footer the number of blocks, modulo SEQUENCE_MODULUS.
-        frames: 1 or more in a block, 0 in a footer.
-        payload: the packed codes, or a footer's two counts.
-        skipped: bytes between the unit before and this one.
+        kind: BLOCK, FOOTER, METADATA, or one that this program does not know.
+        position: of a block the index of its first frame modulo POSITION_MODULUS, else 0.
+        payload: 0 to 65,535 bytes.
     """
 
-    sequence: int
-    frames: int
+    kind: int
+    position: int
     payload: bytes
-    skipped: int
+
+    @property
+    def size(self) -> int:
+        """All its bytes."""
+        return UNIT_OVERHEAD + len(self.payload)
 
 
-def encode_unit(index: int, frames: int, payload: bytes, salt: int) -> bytes:
-    """Returns a unit's bytes.
+@dataclass(frozen=True)
+class Footer:
+    """What a footer says.
+
+    Attributes:
+        num_frames: of the whole stream.
+        num_samples: exact length of a channel at the user's sample rate.
+        codes_hash: 8 bytes, the digest of CodesHash.
+        header: the bytes of the header again.
+    """
+
+    num_frames: int
+    num_samples: int
+    codes_hash: bytes
+    header: bytes
+
+
+def encode_block(position: int, payload: bytes, salt: int) -> bytes:
+    """Returns a block's bytes.
 
     Args:
-        index: of a block its index, of a footer the number of blocks.
-        frames: in the block, or 0 for a footer.
-        payload: the packed codes, or a footer's two counts.
-        salt: the CRC-32 of the header, from which the unit's CRC-32 goes on.
+        position: index of its first frame.
+        payload: the packed codes.
+        salt: the CRC-32 of the header, from which the unit's checksums go on.
     """
-    sequence = index % SEQUENCE_MODULUS
-    body = _HEAD.pack(SYNC, sequence >> 16, sequence & 0xFFFF, frames) + payload
-    return body + _CRC.pack(crc32(body, salt))
+    return _encode(position % POSITION_MODULUS, payload, salt)
 
 
-def encode_footer(num_blocks: int, num_frames: int, num_samples: int, salt: int) -> bytes:
-    """Returns the footer's bytes for the counts of the whole stream; `salt` as in `encode_unit`."""
-    return encode_unit(num_blocks, 0, _FOOTER.pack(num_frames, num_samples), salt)
+def encode_unit(kind: int, payload: bytes, salt: int) -> bytes:
+    """Returns the bytes of a unit that is no block; `salt` as in `encode_block`."""
+    return _encode(_NO_BLOCK | kind, payload, salt)
 
 
-def parse_footer(unit: Unit) -> tuple[int, int]:
-    """Returns num_frames and num_samples of a footer."""
-    num_frames, num_samples = _FOOTER.unpack(unit.payload)
-    return num_frames, num_samples
+def encode_footer(footer: Footer, salt: int) -> bytes:
+    """Returns the footer's bytes; `salt` as in `encode_block`."""
+    size = footer_bytes(len(footer.header))
+    counts = _FOOTER.pack(footer.num_frames, footer.num_samples, footer.codes_hash)
+    return encode_unit(FOOTER, counts + footer.header + _SIZE.pack(size), salt)
+
+
+def footer_bytes(header_bytes: int) -> int:
+    """The size of a footer with a header of so many bytes."""
+    return UNIT_OVERHEAD + _FOOTER.size + header_bytes + _SIZE.size
+
+
+def parse_footer(payload: bytes) -> Footer:
+    """Returns what a footer's payload says; it must have at least the size of a footer without a header."""
+    num_frames, num_samples, codes_hash = _FOOTER.unpack_from(payload)
+    return Footer(num_frames, num_samples, codes_hash, payload[_FOOTER.size : -_SIZE.size])
+
+
+def _encode(field: int, payload: bytes, salt: int) -> bytes:
+    head = _HEAD.pack(SYNC, field >> 16, field & 0xFFFF, len(payload), 0)[:_CHECKED]
+    head += bytes([crc8(head, crc8(_CRC.pack(salt)))])
+    return head + _CRC.pack(crc32(payload, crc32(head, salt))) + payload
 
 
 class UnitScanner:
     """Finds units in bytes that arrive in any pieces, and passes over whatever is not one.
 
-    Time is linear in the bytes pushed: the checksums that fail may run over a fixed allowance and twice the
-    bytes passed over, and a candidate beyond that is passed over unchecked. Damage never gets there; only
-    data made of counterfeit block headers does, and passing it over earns the allowance back.
+    Time is linear in the bytes pushed: the checksums of payloads that fail may run over a fixed allowance
+    and twice the bytes passed over, and a candidate beyond that is passed over unchecked. Damage never gets
+    there; only data made of counterfeit heads does, and passing it over earns the allowance back. Memory is
+    one unit and what was pushed last.
 
     Attributes:
-        header: of the stream.
-        coder: what its payloads are packed with.
-        block_bytes: size of a full block in bytes, overhead included.
-        skipped: bytes passed over since the last unit.
+        skipped: bytes passed over so far.
     """
 
-    def __init__(self, header: StreamHeader, coder: FrameCoder) -> None:
-        self.header = header
-        self.coder = coder
-        self.block_bytes = UNIT_OVERHEAD + coder.num_bytes(header.channels, header.block_frames)
+    def __init__(self, header: StreamHeader) -> None:
         self.skipped = 0
         self._salt = header.crc
+        self._head_salt = crc8(_CRC.pack(self._salt))
+        self._max_block_payload = header.max_payload_bytes
+        self._footer_payload = footer_bytes(len(header.to_bytes())) - UNIT_OVERHEAD
         self._buffer = bytearray()
         self._at = 0
-        self._total_skipped = 0
-        self._total_failed = 0
+        self._failed = 0
 
     def push(self, data: bytes | bytearray | memoryview) -> None:
         """Takes the next bytes of the stream."""
@@ -97,77 +134,72 @@ class UnitScanner:
         self._buffer += data
 
     def discard(self) -> int:
-        """Drops the bytes after the last unit and returns how many they were."""
+        """Passes over the bytes that are left and returns how many they were."""
         count = len(self._buffer) - self._at
-        self._buffer.clear()
-        self._at = 0
+        self._skip(count)
         return count
 
-    def believes(self, blocks: int, skipped: int) -> bool:
-        """Whether a gap of so many blocks, with so many bytes passed over in it, is taken for real."""
-        unseen = MAX_UNSEEN_FRAMES // self.header.block_frames
-        return blocks <= min(unseen + skipped // self.block_bytes, SEQUENCE_MODULUS // 2)
-
-    def next(self, index: int, final: bool) -> Unit | None:
-        """Returns the next unit whose checksum holds, or None while bytes are missing.
+    def next(self, final: bool) -> Unit | None:
+        """Returns the next unit whose checksums hold, or None while bytes are missing.
 
         Args:
-            index: of the block that is due; blocks before it, or too far after it, are passed over.
             final: no more bytes will come, so that an incomplete unit is passed over too.
         """
         while self._find_sync(final):
-            _, high, low, frames = _HEAD.unpack_from(self._buffer, self._at)
-            sequence = high << 16 | low
-            size = self._unit_bytes(frames, (sequence - index) % SEQUENCE_MODULUS)
-            available = len(self._buffer) - self._at
-            if size is not None and available < size and not final:
+            size = self._unit_bytes()
+            missing = size is not None and len(self._buffer) - self._at < size
+            if missing and not final:
                 return None
-            if size is not None and available >= size and self._holds(size):
-                return self._take(sequence, frames, size)
+            if size is not None and not missing and self._holds(size):
+                return self._take(size)
             self._skip(len(SYNC))
         return None
 
     def _find_sync(self, final: bool) -> bool:
-        """Moves to the next sync word; tells whether a whole unit head stands there."""
+        """Moves to the next sync word; tells whether a whole head stands there."""
         found = self._buffer.find(SYNC, self._at)
         if found < 0:
             half = not final and self._buffer.endswith(SYNC[:1])
             found = max(len(self._buffer) - half, self._at)
         self._skip(found - self._at)
-        if len(self._buffer) - self._at >= _HEAD.size:
+        if len(self._buffer) - self._at >= UNIT_OVERHEAD:
             return True
         if final:
-            self._skip(len(self._buffer) - self._at)
+            self.discard()
         return False
 
-    def _unit_bytes(self, frames: int, ahead: int) -> int | None:
-        """The size of a unit with `frames`, `ahead` blocks after the one due, or None if that cannot be."""
-        if frames == 0:
-            return FOOTER_BYTES
-        if frames > self.header.block_frames or not self.believes(ahead, self.skipped):
+    def _unit_bytes(self) -> int | None:
+        """The size of the unit whose head stands here, or None if none can."""
+        _, high, low, length, check = _HEAD.unpack_from(self._buffer, self._at)
+        if crc8(self._buffer[self._at : self._at + _CHECKED], self._head_salt) != check:
             return None
-        return UNIT_OVERHEAD + self.coder.num_bytes(self.header.channels, frames)
+        field = high << 16 | low
+        if not field & _NO_BLOCK:
+            fits = 1 <= length <= self._max_block_payload
+        else:
+            fits = field != _NO_BLOCK | FOOTER or length == self._footer_payload
+        return UNIT_OVERHEAD + length if fits else None
 
     def _holds(self, size: int) -> bool:
-        allowance = _FREE_CHECK_BYTES + 4 * self.block_bytes + 2 * self._total_skipped
-        if self._total_failed + size > allowance:
+        if self._failed + size > _FREE_CHECK_BYTES + 2 * self.skipped:
             return False
-        end = self._at + size - _CRC.size
         with memoryview(self._buffer) as view:
-            if _CRC.unpack_from(view, end) == (crc32(view[self._at : end], self._salt),):
+            head, payload = self._at + _HEAD.size, self._at + UNIT_OVERHEAD
+            check = crc32(view[payload : self._at + size], crc32(view[self._at : head], self._salt))
+            if _CRC.unpack_from(view, head) == (check,):
                 return True
-        self._total_failed += size
+        self._failed += size
         return False
 
-    def _take(self, sequence: int, frames: int, size: int) -> Unit:
-        end = self._at + size
-        payload = bytes(self._buffer[self._at + _HEAD.size : end - _CRC.size])
-        unit = Unit(sequence, frames, payload, self.skipped)
-        self._at = end
-        self.skipped = 0
-        return unit
+    def _take(self, size: int) -> Unit:
+        _, high, low, _, _ = _HEAD.unpack_from(self._buffer, self._at)
+        field = high << 16 | low
+        payload = bytes(self._buffer[self._at + UNIT_OVERHEAD : self._at + size])
+        self._at += size
+        if field & _NO_BLOCK:
+            return Unit(field ^ _NO_BLOCK, 0, payload)
+        return Unit(BLOCK, field, payload)
 
     def _skip(self, count: int) -> None:
         self._at += count
         self.skipped += count
-        self._total_skipped += count

@@ -58,9 +58,9 @@ def _inspect(stream: Input, console: Console) -> tuple[StreamHeader, dict[str, A
     while data := stream.read(_READ_BYTES):
         size += len(data)
         for event in reader.push(data):
-            _add(event, contents, stream.name, console)
+            _add(event, contents, reader.header, stream.name, console)
     for event in reader.finish():
-        _add(event, contents, stream.name, console)
+        _add(event, contents, reader.header, stream.name, console)
     header = reader.header
     assert header is not None  # finish() refuses a stream without one
     samples = contents.num_samples
@@ -89,19 +89,21 @@ def _inspect(stream: Input, console: Console) -> tuple[StreamHeader, dict[str, A
     }
 
 
-def _add(event: Event, contents: _Contents, name: str, console: Console) -> None:
-    from codec.bitstream import BlockDamaged, BlockRead, StreamEnd
+def _add(event: Event, contents: _Contents, header: StreamHeader | None, name: str, console: Console) -> None:
+    from codec.bitstream import BlockRead, Lost, StreamEnd
 
+    assert header is not None  # it is known before any event
     if isinstance(event, BlockRead):
-        contents.frames += event.codes.shape[2]
         contents.blocks += 1
-    elif isinstance(event, BlockDamaged):
-        contents.frames += event.frames
-        contents.blocks += event.blocks
-        contents.damaged_blocks += event.blocks
-        what = f"{count(event.blocks, 'block')} from block {event.index} on: " if event.blocks else ""
+    elif isinstance(event, Lost):
+        blocks = -(-event.frames // header.block_frames)
+        contents.blocks += blocks
+        contents.damaged_blocks += blocks
+        place = event.position // header.block_frames
+        what = f"{count(blocks, 'block')} from block {place} on: " if blocks else ""
         console.warn(f"{name}: {what}{event.reason}")
     elif isinstance(event, StreamEnd):
+        contents.frames = event.num_frames
         contents.num_samples = event.num_samples
         if event.reason:
             console.warn(f"{name}: {event.reason}")

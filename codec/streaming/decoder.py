@@ -9,14 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from codec.bitstream.container import ContainerReader
-from codec.bitstream.events import BlockDamaged, BlockRead, Event, StreamEnd
-from codec.bitstream.header import MAGIC, StreamHeader
+from codec.bitstream.events import BlockRead, Event, Lost, StreamEnd
+from codec.bitstream.header import StreamHeader
+from codec.bitstream.packets import PacketReader
+from codec.bitstream.payload import PayloadCoder
 from codec.engine import Engine
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
 from codec.pcm import Samples
 from codec.playback import Damage, Playback, as_codes
-from codec.streaming.setup import Framing, check_model, describe
+from codec.streaming.setup import Framing, check_model, describe, payload_coder
 
 Pcm = Samples
 
@@ -39,9 +41,9 @@ class StreamDecoder:
         self._packets = framing == "packets"
         self._engine = Engine(model)
         self._engine.check_rows()
-        self._reader = ContainerReader(name)
+        self._reader = PacketReader(name) if self._packets else ContainerReader(name)
+        self._coder: PayloadCoder | None = None
         self._playback: Playback | None = None
-        self._joined = False
         self._concealed_ahead = 0
 
     @property
@@ -84,15 +86,7 @@ class StreamDecoder:
 
     def pieces(self, data: bytes) -> Iterator[Pcm]:
         """As ``push``, piece by piece as it is iterated: a long gap in the stream then takes no memory."""
-        if self._packets and data.startswith(MAGIC) == (self.header is not None):
-            return  # the header again, or a block before the first header
-        try:
-            events = self._reader.push(data)
-        except CodecError:
-            # A damaged header among packets: the next one may be whole.
-            self._reader = ContainerReader(self._name) if self._packets else self._reader
-            raise
-        yield from self._play(events)
+        yield from self._play(self._reader.push(data))
 
     def last_pieces(self) -> Iterator[Pcm]:
         """As ``flush``, piece by piece."""
@@ -141,17 +135,25 @@ class StreamDecoder:
         for event in events:
             playback = self._open()
             if isinstance(event, BlockRead):
-                self._joined = True
-                # Frames that were given up as lost have been played already, should they come after all.
-                late = self._played_ahead(event.codes.shape[2])
-                yield from playback.decode(torch.from_numpy(event.codes[:, :, late:]))
-            elif isinstance(event, BlockDamaged):
-                yield from self._conceal(event, playback)
+                yield from self._decode(event, playback)
+            elif isinstance(event, Lost):
+                yield from self._conceal(event.frames, event.reason, playback)
             elif isinstance(event, StreamEnd):
                 if event.reason:
                     self.damage.append(playback.span(0, event.reason))
                 # Who joined late has another clock than the footer; packets are played as they come.
                 yield playback.finish(None if self._packets else event.num_samples)
+
+    def _decode(self, event: BlockRead, playback: Playback) -> Iterator[Pcm]:
+        assert self._coder is not None
+        try:
+            codes = self._coder.unpack(event.payload)
+        except CodecError as error:
+            yield from self._conceal(self._coder.block_frames, str(error), playback)
+            return
+        # Frames that were given up as lost have been played already, should they come after all.
+        late = self._played_ahead(codes.shape[2])
+        yield from playback.decode(torch.from_numpy(codes[:, :, late:]))
 
     def _open(self) -> Playback:
         """The playback of the stream, whose header has arrived; refuses that of another model each time."""
@@ -159,15 +161,14 @@ class StreamDecoder:
             assert self.header is not None  # it is the first event
             check_model(self.header, self.model, self._name)
             self._playback = Playback(self._engine, self.header, hold=not self._packets)
+            self._coder = payload_coder(self.header)
         return self._playback
 
-    def _conceal(self, event: BlockDamaged, playback: Playback) -> Iterator[Pcm]:
-        if self._packets and not self._joined:
-            return  # what was sent before this listener came
-        known = self._played_ahead(event.frames)
-        if event.frames == 0 or event.frames > known:
-            self.damage.append(playback.span(event.frames - known, event.reason))
-            yield from playback.conceal(event.frames - known)
+    def _conceal(self, frames: int, reason: str, playback: Playback) -> Iterator[Pcm]:
+        known = self._played_ahead(frames)
+        if frames == 0 or frames > known:
+            self.damage.append(playback.span(frames - known, reason))
+            yield from playback.conceal(frames - known)
 
     def _played_ahead(self, frames: int) -> int:
         """How many of the next ``frames`` frames were concealed before the stream came to them."""

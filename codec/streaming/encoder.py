@@ -6,15 +6,19 @@ from typing import get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from codec.bitstream.codes_hash import CodesHash
 from codec.bitstream.container import ContainerWriter
+from codec.bitstream.header import max_block_frames
+from codec.bitstream.packets import PacketWriter
 from codec.engine import Engine
 from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.pcm import Samples, as_frames
 from codec.rate import ConstantRate, codebook_bitrate, codebooks_for_bitrate
 from codec.resample import Resampler
-from codec.streaming.setup import Framing, describe
+from codec.streaming.setup import Framing, describe, payload_coder
 
 Pcm = Samples
 
@@ -31,7 +35,7 @@ class StreamEncoder:
         channels: of that audio, each coded by itself.
         bitrate: kbit/s over all channels; 6 a channel, or all codebooks where they take less, where neither
             it nor ``num_codebooks`` is given.
-        packet_ms: length of a block, 20 to 10,000 ms.
+        packet_ms: length of a block, 20 to 10,000 ms; shorter where its payload could exceed 65,535 bytes.
         framing: "container" for files and pipes; "packets" for networks that lose some: every element that
             ``push`` returns is a packet of its own, and the header comes again each second.
         num_codebooks: codebooks of every frame, instead of a bitrate.
@@ -58,12 +62,14 @@ class StreamEncoder:
         if framing not in get_args(Framing):
             raise UsageError(f"framing must be one of {', '.join(get_args(Framing))}, not {framing!r}")
         self._resampler = Resampler(sample_rate, model.config.sample_rate, channels)
-        block_frames = max(1, round(packet_ms / 1000 * model.frame_rate))
-        self.header = describe(model, sample_rate, channels, self._rate.num_codebooks, block_frames)
-        self._frames_a_header = round(model.frame_rate) if framing == "packets" else None
-        self._frames_since_header = 0
-        self._repeated_bytes = 0
-        self._writer = ContainerWriter(self.header)
+        num_codebooks, bits = self._rate.num_codebooks, model.bottleneck.bits_per_code
+        longest = max_block_frames(channels, num_codebooks, bits)
+        block_frames = min(max(1, round(packet_ms / 1000 * model.frame_rate)), longest)
+        self.header = describe(model, sample_rate, channels, num_codebooks, block_frames)
+        self._writer = (ContainerWriter if framing == "container" else PacketWriter)(self.header)
+        self._coder = payload_coder(self.header)
+        self._hash = CodesHash()
+        self._position = 0
         self._states = [self._engine.start_encoder() for _ in range(channels)]
         self._pending = np.zeros((0, channels), np.float32)
         self._codes = torch.zeros(channels, self._rate.num_codebooks, 0, dtype=torch.int64)
@@ -89,7 +95,7 @@ class StreamEncoder:
     @property
     def container_bytes(self) -> int:
         """All other bytes returned so far."""
-        return self._writer.container_bytes + self._repeated_bytes
+        return self._writer.container_bytes
 
     def push(self, pcm: Pcm) -> list[bytes]:
         """Take audio ``[n, C]``, or ``[n]`` for one channel, and return what it completes.
@@ -116,15 +122,14 @@ class StreamEncoder:
         self._encode(np.zeros((padding, self.header.channels), np.float32))
         output += self._complete_blocks()
         if self._codes.shape[2]:
-            output.append(self._writer.block(self._codes.numpy()))
-        output.append(self._writer.finish(self._samples_in))
-        return output
+            output += self._block(self._codes.numpy())
+        return output + self._writer.finish(self._samples_in, self._hash.digest())
 
     def _begin(self) -> list[bytes]:
         if self._started:
             return []
         self._started = True
-        return [self._writer.start()]
+        return self._writer.start()
 
     def _encode(self, audio: Pcm) -> None:
         """Code all whole hops of pending and new audio ``[n, C]`` at the model's rate."""
@@ -145,23 +150,19 @@ class StreamEncoder:
         self._codes = torch.cat([self._codes, torch.stack(coded)[:, : self._rate.num_codebooks]], dim=2)
 
     def _complete_blocks(self) -> list[bytes]:
-        size, output = self.header.block_frames, []
+        size = self.header.block_frames
+        output: list[bytes] = []
         whole = self._codes.shape[2] // size * size
         for start in range(0, whole, size):
-            output += self._repeat_header(size)
-            output.append(self._writer.block(self._codes[:, :, start : start + size].numpy()))
+            output += self._block(self._codes[:, :, start : start + size].numpy())
         self._codes = self._codes[:, :, whole:].clone()
         return output
 
-    def _repeat_header(self, frames: int) -> list[bytes]:
-        """The set-up packet again, where a second has passed since it was sent."""
-        due = self._frames_a_header is not None and self._frames_since_header >= self._frames_a_header
-        self._frames_since_header = frames + (0 if due else self._frames_since_header)
-        if not due:
-            return []
-        header = self.header.to_bytes()
-        self._repeated_bytes += len(header)
-        return [header]
+    def _block(self, codes: NDArray[np.int64]) -> list[bytes]:
+        self._hash.update(codes)
+        position, frames = self._position, codes.shape[2]
+        self._position += frames
+        return self._writer.block(position, self._coder.pack(codes), frames)
 
 
 def _choose_codebooks(

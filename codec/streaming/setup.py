@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from codec.bitstream.header import StreamHeader
+from codec.bitstream.payload import PayloadCoder
 from codec.checkpoint import model_id
 from codec.errors import CodecError
 from codec.model import CodecModel
@@ -28,6 +29,11 @@ def describe(
         bits_per_code=model.bottleneck.bits_per_code,
         block_frames=block_frames,
     )
+
+
+def payload_coder(header: StreamHeader) -> PayloadCoder:
+    """What packs and unpacks the payloads of a stream."""
+    return PayloadCoder(header.num_codebooks, header.bits_per_code, header.block_frames, header.channels)
 
 
 def check_model(header: StreamHeader, model: CodecModel, name: str) -> None:

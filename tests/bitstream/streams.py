@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from codec.bitstream import (
-    BlockDamaged,
     BlockRead,
-    Codes,
     ContainerReader,
     ContainerWriter,
     Event,
     HeaderRead,
+    Lost,
+    MetadataRead,
     StreamEnd,
     StreamHeader,
 )
@@ -32,6 +32,7 @@ HEADER = StreamHeader(
 )
 NUM_FRAMES = 18
 NUM_SAMPLES = 17 * 320 + 7
+HASH = b"hash1234"
 
 
 def header(**fields: object) -> StreamHeader:
@@ -39,29 +40,30 @@ def header(**fields: object) -> StreamHeader:
     return replace(HEADER, **fields)  # type: ignore[arg-type]
 
 
-def random_codes(head: StreamHeader, num_frames: int, seed: int) -> Codes:
-    """Codes [C, M, F] for a header."""
-    shape = (head.channels, head.num_codebooks, num_frames)
-    return np.random.default_rng(seed).integers(0, 1 << head.bits_per_code, shape)
+def random_payloads(head: StreamHeader, num_frames: int, seed: int) -> list[bytes]:
+    """Payloads of any size for the blocks of so many frames; a container knows nothing of what they hold."""
+    rng = np.random.default_rng(seed)
+    blocks = -(-num_frames // head.block_frames)
+    return [rng.bytes(int(rng.integers(1, head.max_payload_bytes + 1))) for _ in range(blocks)]
 
 
-def blocks_of(head: StreamHeader, codes: Codes) -> list[Codes]:
-    """Codes [C, M, F] cut as a writer cuts them."""
-    return [codes[:, :, i : i + head.block_frames] for i in range(0, codes.shape[2], head.block_frames)]
-
-
-def write_parts(head: StreamHeader, codes: Codes, num_samples: int) -> list[bytes]:
+def write_parts(
+    head: StreamHeader, payloads: Sequence[bytes], num_frames: int, num_samples: int
+) -> list[bytes]:
     """Header, every block, footer."""
     writer = ContainerWriter(head)
-    blocks = [writer.start(), *map(writer.block, blocks_of(head, codes))]
-    return [*blocks, writer.finish(num_samples)]
+    parts = writer.start()
+    for index, payload in enumerate(payloads):
+        position = index * head.block_frames
+        parts += writer.block(position, payload, min(head.block_frames, num_frames - position))
+    return parts + writer.finish(num_samples, HASH)
 
 
-def small_stream(seed: int = 0, **fields: object) -> tuple[Codes, list[bytes]]:
-    """Codes of 18 frames and their stream in parts: header, five blocks (the last of 2 frames), footer."""
+def small_stream(seed: int = 0, **fields: object) -> tuple[list[bytes], list[bytes]]:
+    """Payloads of 18 frames and their stream in parts: header, five blocks (the last of 2 frames), footer."""
     head = header(**fields)
-    codes = random_codes(head, NUM_FRAMES, seed)
-    return codes, write_parts(head, codes, NUM_SAMPLES)
+    payloads = random_payloads(head, NUM_FRAMES, seed)
+    return payloads, write_parts(head, payloads, NUM_FRAMES, NUM_SAMPLES)
 
 
 def pieces(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
@@ -73,23 +75,27 @@ def pieces(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
         at, turn = at + size, turn + 1
 
 
-def read(data: bytes, sizes: Sequence[int] = (1 << 30,), name: str = "stream") -> list[Event]:
+def read(
+    data: bytes, sizes: Sequence[int] = (1 << 30,), name: str = "stream", head: StreamHeader | None = None
+) -> list[Event]:
     """All events of a stream that arrives in pieces."""
-    reader = ContainerReader(name)
+    reader = ContainerReader(name, head)
     events = [event for piece in pieces(data, sizes) for event in reader.push(piece)]
     events += reader.finish()
     assert reader.payload_bytes + reader.container_bytes + reader.skipped_bytes == len(data)
     return events
 
 
-def good_blocks(events: Sequence[Event]) -> dict[int, Codes]:
-    """Codes by block index."""
-    return {event.index: event.codes for event in events if isinstance(event, BlockRead)}
+def good_blocks(events: Sequence[Event], head: StreamHeader = HEADER) -> dict[int, bytes]:
+    """Payloads by block index."""
+    return {
+        event.position // head.block_frames: event.payload for event in events if isinstance(event, BlockRead)
+    }
 
 
-def damaged(events: Sequence[Event]) -> list[BlockDamaged]:
+def lost(events: Sequence[Event]) -> list[Lost]:
     """The damage that was told."""
-    return [event for event in events if isinstance(event, BlockDamaged)]
+    return [event for event in events if isinstance(event, Lost)]
 
 
 def end_of(events: Sequence[Event]) -> StreamEnd:
@@ -98,19 +104,19 @@ def end_of(events: Sequence[Event]) -> StreamEnd:
     return events[-1]
 
 
-def check_reading(events: Sequence[Event], head: StreamHeader, codes: Codes) -> None:
-    """Asserts what holds for every reading, however damaged: order, a true clock, true codes."""
+def check_reading(events: Sequence[Event], head: StreamHeader, payloads: Sequence[bytes]) -> None:
+    """Asserts what holds for every reading, however damaged: order, a true clock, true payloads."""
     assert events[0] == HeaderRead(head)
-    assert isinstance(events[-1], StreamEnd)
-    written = blocks_of(head, codes)
-    index = clock = 0
+    clock = 0
     for event in events[1:-1]:
-        assert isinstance(event, BlockRead | BlockDamaged)
-        assert event.index == index
+        if isinstance(event, MetadataRead):
+            continue
+        assert isinstance(event, BlockRead | Lost)
+        assert event.position == clock
         if isinstance(event, BlockRead):
-            assert clock == index * head.block_frames
-            np.testing.assert_array_equal(event.codes, written[index])
-            assert event.codes.dtype == np.int64
-            index, clock = index + 1, clock + event.codes.shape[2]
+            assert event.payload == payloads[clock // head.block_frames]
+            clock += head.block_frames
         else:
-            index, clock = index + event.blocks, clock + event.frames
+            clock += event.frames
+    end = end_of(events)
+    assert clock - head.block_frames < end.num_frames <= clock

@@ -1,23 +1,25 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import BlockRead, ContainerReader, ContainerWriter, HeaderRead, StreamEnd
+from codec.bitstream import BlockRead, ContainerReader, ContainerWriter, HeaderRead, MetadataRead, StreamEnd
 from codec.errors import UsageError
 from tests.bitstream.streams import (
+    HASH,
     HEADER,
     check_reading,
     end_of,
     good_blocks,
     header,
-    random_codes,
+    random_payloads,
     read,
     small_stream,
     write_parts,
 )
+
+WHOLE = StreamEnd(18, 17 * 320 + 7, HASH, None)
 
 
 @settings(deadline=None)
@@ -32,11 +34,13 @@ def test_streams_come_back_however_they_are_cut(
 ) -> None:
     channels, codebooks, bits, block_frames = shape
     head = header(channels=channels, num_codebooks=codebooks, bits_per_code=bits, block_frames=block_frames)
-    codes = random_codes(head, num_frames, seed)
-    events = read(b"".join(write_parts(head, codes, num_frames * 320)), sizes)
-    check_reading(events, head, codes)
-    assert len(good_blocks(events)) == len(events) - 2 == -(-num_frames // block_frames)
-    assert end_of(events) == StreamEnd(num_frames * 320, None)
+    payloads = random_payloads(head, num_frames, seed)
+    data = b"".join(write_parts(head, payloads, num_frames, num_frames * 320))
+    events = read(data, sizes)
+    assert events == read(data)
+    check_reading(events, head, payloads)
+    assert list(good_blocks(events, head).values()) == payloads
+    assert end_of(events) == StreamEnd(num_frames, num_frames * 320, HASH, None)
 
 
 def test_byte_by_byte_gives_each_block_with_its_last_byte() -> None:
@@ -50,112 +54,120 @@ def test_byte_by_byte_gives_each_block_with_its_last_byte() -> None:
 
 
 def test_memoryviews_and_empty_pieces_are_taken() -> None:
-    codes, parts = small_stream()
+    payloads, parts = small_stream()
     reader = ContainerReader()
     events = reader.push(b"") + reader.push(memoryview(b"".join(parts))) + reader.push(bytearray())
-    check_reading([*events, *reader.finish()], HEADER, codes)
+    check_reading([*events, *reader.finish()], HEADER, payloads)
 
 
 def test_a_live_stream_is_read_while_it_is_written() -> None:
     writer, reader = ContainerWriter(HEADER), ContainerReader()
-    assert reader.push(writer.start()) == [HeaderRead(HEADER)]
-    for index in range(3):
-        codes = random_codes(HEADER, 4, index)
-        (event,) = reader.push(writer.block(codes))
-        assert isinstance(event, BlockRead)
-        assert event.index == index
-        np.testing.assert_array_equal(event.codes, codes)
-    assert reader.push(writer.finish(3 * 4 * 320)) == []
-    assert reader.finish() == [StreamEnd(3 * 4 * 320, None)]
+    assert reader.push(*writer.start()) == [HeaderRead(HEADER)]
+    for position in (0, 4, 8):
+        payload = bytes([position, 1])
+        assert reader.push(*writer.block(position, payload, 4)) == [BlockRead(position, payload)]
+    assert reader.push(*writer.finish(3 * 4 * 320, HASH)) == []
+    assert reader.finish() == [StreamEnd(12, 3 * 4 * 320, HASH, None)]
 
 
 @pytest.mark.parametrize("num_samples", [0, 319])
 def test_a_stream_of_no_frames_is_a_stream(num_samples: int) -> None:
-    parts = write_parts(HEADER, random_codes(HEADER, 0, 0), num_samples)
+    parts = write_parts(HEADER, [], 0, num_samples)
     assert len(parts) == 2
-    assert read(b"".join(parts), [1]) == [HeaderRead(HEADER), StreamEnd(num_samples, None)]
-
-
-def test_one_full_block_exactly() -> None:
-    codes = random_codes(HEADER, 4, 0)
-    parts = write_parts(HEADER, codes, 1280)
-    assert [len(part) for part in parts[1:]] == [11 + 5, 27]
-    events = read(b"".join(parts))
-    check_reading(events, HEADER, codes)
-    assert end_of(events) == StreamEnd(1280, None)
+    assert read(b"".join(parts), [1]) == [HeaderRead(HEADER), StreamEnd(0, num_samples, HASH, None)]
 
 
 def test_writer_and_reader_count_the_same_bytes() -> None:
-    codes, parts = small_stream()
-    writer = ContainerWriter(HEADER)
-    data = writer.start()
-    for start in range(0, codes.shape[2], 4):
-        data += writer.block(codes[:, :, start : start + 4])
-    data += writer.finish(0)
-    reader = ContainerReader()
+    writer, reader = ContainerWriter(HEADER), ContainerReader()
+    parts = writer.start({"title": "A walk"}.items())
+    parts += writer.block(0, b"x" * 7, 4) + writer.block(4, b"y", 1) + writer.finish(5 * 320, HASH)
+    data = b"".join(parts)
     reader.push(data)
-    assert writer.payload_bytes == reader.payload_bytes == 4 * 5 + 3
-    assert writer.container_bytes == reader.container_bytes == len(data) - writer.payload_bytes
-    assert len(data) == len(b"".join(parts))
+    assert writer.payload_bytes == reader.payload_bytes == 8
+    assert writer.container_bytes == reader.container_bytes == len(data) - 8
+    assert reader.skipped_bytes == 0
 
 
-@pytest.mark.parametrize("block_frames", [1, 5, 100, 500])
-@pytest.mark.parametrize("codebooks", [1, 3, 6, 20])
-def test_a_minute_of_speech_keeps_its_size_bound(codebooks: int, block_frames: int) -> None:
-    head = header(model_name="n" * 32, num_codebooks=codebooks, bits_per_code=10, block_frames=block_frames)
-    parts = write_parts(head, random_codes(head, 3001, 0), 60 * 16000)
-    blocks = -(-3001 // block_frames)
-    assert len(parts) == blocks + 2
-    assert sum(map(len, parts)) <= codebooks * 10 * 50 * 60 / 8 + 200 + 12 * blocks
+def test_a_minute_takes_at_most_560_bytes_of_container() -> None:
+    head = header(model_name="n" * 10, num_codebooks=20, bits_per_code=10, block_frames=100)
+    writer = ContainerWriter(head)
+    parts = writer.start()
+    for position in range(0, 3001, 100):
+        parts += writer.block(position, bytes(2501), min(100, 3001 - position))
+    parts += writer.finish(60 * 16000, HASH)
+    assert writer.container_bytes == sum(map(len, parts)) - 31 * 2501
+    assert writer.container_bytes == 47 + 31 * 12 + 85 <= 560
 
 
-def test_block_numbers_may_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.bitstream.units.SEQUENCE_MODULUS", 8)
-    monkeypatch.setattr("codec.bitstream.container.SEQUENCE_MODULUS", 8)
-    codes = random_codes(HEADER, 4 * 21 + 1, 0)
-    parts = write_parts(HEADER, codes, 21 * 4 * 320)
-    check_reading(read(b"".join(parts)), HEADER, codes)
-    without_two = read(b"".join(parts[:7] + parts[9:]))
-    check_reading(without_two, HEADER, codes)
-    assert sorted(good_blocks(without_two)) == [i for i in range(22) if i not in (6, 7)]
-    assert end_of(without_two) == StreamEnd(21 * 4 * 320, None)
+def test_a_reader_started_in_the_middle_goes_on_from_there() -> None:
+    payloads, parts = small_stream()
+    reader = ContainerReader(header=HEADER, position=8)
+    events = reader.push(b"".join(parts[3:])) + reader.finish()
+    assert events == [
+        HeaderRead(HEADER),
+        *(BlockRead(4 * index, payloads[index]) for index in (2, 3, 4)),
+        WHOLE,
+    ]
+
+
+def test_positions_may_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codec.bitstream.units.POSITION_MODULUS", 64)
+    monkeypatch.setattr("codec.bitstream.container.POSITION_MODULUS", 64)
+    payloads = random_payloads(HEADER, 4 * 50 + 1, 0)
+    parts = write_parts(HEADER, payloads, 4 * 50 + 1, 50 * 4 * 320)
+    check_reading(read(b"".join(parts)), HEADER, payloads)
+    without_two = read(b"".join(parts[:16] + parts[18:]))
+    check_reading(without_two, HEADER, payloads)
+    assert sorted(good_blocks(without_two)) == [i for i in range(51) if i not in (15, 16)]
+    assert end_of(without_two) == StreamEnd(201, 50 * 4 * 320, HASH, None)
+
+
+def test_a_writer_may_leave_out_blocks_that_it_does_not_have() -> None:
+    writer = ContainerWriter(HEADER)
+    parts = (
+        writer.start() + writer.block(0, b"a", 4) + writer.block(12, b"b", 4) + writer.finish(16 * 320, HASH)
+    )
+    events = read(b"".join(parts))
+    assert [getattr(event, "position", None) for event in events] == [None, 0, 4, 12, None]
+    assert end_of(events).num_samples == 16 * 320
 
 
 @pytest.mark.parametrize(
-    "codes",
+    ("position", "payload", "frames"),
     [
-        np.zeros((1, 2, 5), int),
-        np.zeros((1, 2, 0), int),
-        np.zeros((2, 2, 4), int),
-        np.zeros((1, 3, 4), int),
-        np.zeros((2, 4), int),
-        np.full((1, 2, 4), 32),
-        np.full((1, 2, 4), -1),
+        *((position, b"x", 4) for position in (0, 5, 2, -4, 1 << 48)),
+        *((4, b"x", frames) for frames in (5, 0, -1)),
+        *((4, bytes(size), 4) for size in (0, 10)),
     ],
 )
-def test_blocks_that_the_header_does_not_allow_are_refused(codes: np.ndarray) -> None:
+def test_blocks_that_the_header_does_not_allow_are_refused(
+    position: int, payload: bytes, frames: int
+) -> None:
     writer = ContainerWriter(HEADER)
-    writer.start()
-    with pytest.raises(UsageError):
-        writer.block(codes)
-    assert read(HEADER.to_bytes() + writer.finish(0)) == [HeaderRead(HEADER), StreamEnd(0, None)]
+    data = b"".join(writer.start() + writer.block(0, b"first", 4))
+    with pytest.raises(UsageError, match="must"):
+        writer.block(position, payload, frames)
+    events = read(data + b"".join(writer.finish(0, HASH)))
+    assert events == [HeaderRead(HEADER), BlockRead(0, b"first"), StreamEnd(4, 0, HASH, None)]
 
 
 def test_nothing_follows_a_short_block_but_the_footer() -> None:
     writer = ContainerWriter(HEADER)
     writer.start()
-    writer.block(random_codes(HEADER, 3, 0))
+    writer.block(0, b"x", 3)
     with pytest.raises(UsageError, match="last block"):
-        writer.block(random_codes(HEADER, 4, 0))
+        writer.block(4, b"x", 4)
 
 
 @pytest.mark.parametrize("num_samples", [-1, 5 * 320])
 def test_a_length_that_the_blocks_cannot_hold_is_refused(num_samples: int) -> None:
     writer = ContainerWriter(HEADER)
     writer.start()
-    writer.block(random_codes(HEADER, 4, 0))
+    writer.block(0, b"x", 4)
     with pytest.raises(UsageError, match="4 frames cannot hold"):
-        writer.finish(num_samples)
+        writer.finish(num_samples, HASH)
+    with pytest.raises(UsageError, match="8 bytes, not 3"):
+        writer.finish(4 * 320, b"abc")
 
 
 @pytest.mark.parametrize(("sample_rate", "coded_rate"), [(44100, 16000), (8000, 16000), (192000, 24000)])
@@ -167,26 +179,21 @@ def test_a_length_at_another_rate_fits_if_the_resampled_sound_does(
         sample_rate=sample_rate, coded_rate=coded_rate, bits_per_code=1, num_codebooks=1, block_frames=65535
     )
     frames = num_samples * coded_rate // sample_rate // head.hop
-    writer = ContainerWriter(head)
-    pieces = [writer.start()]
-    for start in range(0, frames, 65535):
-        pieces.append(writer.block(np.zeros((1, 1, min(65535, frames - start)), int)))
-    reader = ContainerReader()
-    reader.push(b"".join([*pieces, writer.finish(num_samples)]))
-    assert reader.finish()[-1] == StreamEnd(num_samples, None)
+    data = b"".join(write_parts(head, [b"x"] * -(-frames // 65535), frames, num_samples))
+    assert end_of(read(data)) == StreamEnd(frames, num_samples, HASH, None)
 
 
 def test_the_order_of_calls_is_kept() -> None:
     writer = ContainerWriter(HEADER)
     with pytest.raises(UsageError, match="follow the header"):
-        writer.block(random_codes(HEADER, 4, 0))
+        writer.block(0, b"x", 4)
     with pytest.raises(UsageError, match="follow the header"):
-        writer.finish(0)
-    data = writer.start()
+        writer.finish(0, HASH)
+    data = b"".join(writer.start())
     with pytest.raises(UsageError, match="written already"):
         writer.start()
-    data += writer.finish(0)
-    for late in (lambda: writer.block(random_codes(HEADER, 4, 0)), lambda: writer.finish(0)):
+    data += b"".join(writer.finish(0, HASH))
+    for late in (lambda: writer.block(0, b"x", 4), lambda: writer.finish(0, HASH)):
         with pytest.raises(UsageError, match="nothing follows the footer"):
             late()
     reader = ContainerReader()
@@ -196,3 +203,10 @@ def test_the_order_of_calls_is_kept() -> None:
         reader.finish()
     with pytest.raises(UsageError, match=r"after finish"):
         reader.push(b"x")
+
+
+def test_tags_come_with_the_header() -> None:
+    writer = ContainerWriter(HEADER)
+    tags = (("artist", "Ada"), ("artist", "Grace"), ("title", "多=語\n"))
+    data = b"".join(writer.start(tags) + writer.block(0, b"x", 4) + writer.finish(0, HASH))
+    assert read(data, [1])[:3] == [HeaderRead(HEADER), MetadataRead(tags), BlockRead(0, b"x")]

@@ -44,7 +44,7 @@ def mutated(rng: random.Random, data: bytes, parts: list[bytes]) -> bytes:
 
 
 def test_mutated_streams_are_refused_or_read_without_a_wrong_code(rng: random.Random) -> None:
-    codes, parts = small_stream()
+    payloads, parts = small_stream()
     _, other = small_stream(seed=1, model_id=b"another!")
     whole = b"".join(parts)
     refused = 0
@@ -56,7 +56,7 @@ def test_mutated_streams_are_refused_or_read_without_a_wrong_code(rng: random.Ra
         data = whole[:keep] + data
         sizes = [rng.choice([1, 2, 5, 16, 100, 1000]) for _ in range(3)]
         if data.startswith(parts[0]):
-            check_reading(read(data, sizes), HEADER, codes)
+            check_reading(read(data, sizes), HEADER, payloads)
             continue
         refused += 1
         with pytest.raises(CodecError) as caught:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.bitstream import ContainerReader, HeaderRead, StreamHeader
+from codec.bitstream import ContainerReader, HeaderRead, StreamHeader, max_block_frames
+from codec.bitstream.header import DamagedHeaderError
 from codec.errors import CodecError, UsageError
 from tests.bitstream.streams import HEADER, header, read
 
@@ -24,21 +25,53 @@ def sealed(body: bytes) -> bytes:
     NAMES,
     st.binary(min_size=8, max_size=8),
     st.tuples(st.integers(1, 768000), st.integers(1, 32), st.integers(1, 768000), st.integers(1, 65535)),
-    st.tuples(st.integers(1, 256), st.integers(1, 16), st.integers(1, 128)),
+    st.tuples(st.integers(1, 100), st.integers(1, 16), st.integers(1, 10)),
+    st.integers(0, 15),
+    st.binary(max_size=100),
 )
 def test_headers_come_back(
-    name: str, model_id: bytes, audio: tuple[int, int, int, int], coding: tuple[int, int, int]
+    name: str,
+    model_id: bytes,
+    audio: tuple[int, int, int, int],
+    coding: tuple[int, int, int],
+    flags: int,
+    extension: bytes,
 ) -> None:
-    written = StreamHeader(name, model_id, *audio, *coding)
+    written = StreamHeader(name, model_id, *audio, *coding, flags, extension)
     assert ContainerReader().push(written.to_bytes()) == [HeaderRead(written)]
+    assert written.max_payload_bytes < 1 << 16
 
 
 def test_the_layout_is_the_documented_one() -> None:
     body = (
-        b"\x8eNAC" + b"\x00" + b"\x00\x28" + b"\x04tiny" + bytes(range(8)) + b"\x00\x00\x3e\x80" + b"\x01"
-        b"\x00\x00\x3e\x80" + b"\x01\x40" + b"\x00\x02" + b"\x05" + b"\x00\x04"
+        b"\x8eNAC" + b"\x01" + b"\x00\x29" + b"\x00" + b"\x04tiny" + bytes(range(8)) + b"\x00\x00\x3e\x80"
+        b"\x01" + b"\x00\x00\x3e\x80" + b"\x01\x40" + b"\x00\x02" + b"\x05" + b"\x00\x04"
     )
     assert HEADER.to_bytes() == sealed(body)
+
+
+@pytest.mark.parametrize(("flags", "mode"), [(0, "cbr"), (1, "abr"), (2, "vbr"), (3, "unknown"), (13, "abr")])
+def test_flags_tell_the_rate_mode(flags: int, mode: str) -> None:
+    assert header(flags=flags).mode == mode
+
+
+@pytest.mark.parametrize("bit", range(4, 8))
+def test_flags_that_must_be_understood_are_refused(bit: int) -> None:
+    body = bytearray(HEADER.to_bytes()[:-4])
+    body[7] = 1 << bit
+    with pytest.raises(CodecError, match=r"talk\.nac uses a part of the format .*: update codec") as caught:
+        read(sealed(bytes(body)), name="talk.nac")
+    assert not isinstance(caught.value, DamagedHeaderError)
+
+
+@given(st.integers(1, 32), st.integers(1, 65535), st.integers(1, 16))
+def test_the_longest_block_fits_and_one_frame_more_does_not(channels: int, codebooks: int, bits: int) -> None:
+    longest = max_block_frames(channels, codebooks, bits)
+    shape = {"channels": channels, "num_codebooks": codebooks, "bits_per_code": bits}
+    if longest:
+        assert header(**shape, block_frames=longest).max_payload_bytes < 1 << 16
+    with pytest.raises(UsageError, match="block"):
+        header(**shape, block_frames=longest + 1)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +100,9 @@ def test_the_layout_is_the_documented_one() -> None:
         {"block_frames": 0},
         {"block_frames": 65536},
         {"block_frames": 65535, "num_codebooks": 17},
+        {"flags": 16},
+        {"flags": -1},
+        {"extension": bytes(4096)},
     ],
 )
 def test_fields_out_of_range_are_refused(fields: dict[str, object]) -> None:
@@ -96,6 +132,11 @@ def test_a_wrong_first_byte_is_refused_before_more_arrive() -> None:
         ContainerReader().push(b"R")
 
 
+def test_the_draft_is_told_from_damage() -> None:
+    with pytest.raises(CodecError, match=r"version 0, which was a draft: encode"):
+        read(sealed(b"\x8eNAC\x00" + struct.pack(">H", 40) + bytes(29)))
+
+
 @pytest.mark.parametrize("size", [20, 40, 3000])
 def test_a_newer_version_is_told_from_damage(size: int) -> None:
     newer = sealed(b"\x8eNAC\x07" + struct.pack(">H", size) + bytes(size - 11))
@@ -105,24 +146,24 @@ def test_a_newer_version_is_told_from_damage(size: int) -> None:
         read(newer[:-1] + bytes([newer[-1] ^ 1]))
 
 
-@pytest.mark.parametrize("size", [0, 10, 69, 65535])
+@pytest.mark.parametrize("size", [0, 10, 4097, 65535])
 def test_an_impossible_size_is_refused_at_once(size: int) -> None:
     with pytest.raises(CodecError, match="damaged header"):
-        ContainerReader().push(b"\x8eNAC\x00" + struct.pack(">H", size))
+        ContainerReader().push(b"\x8eNAC\x01" + struct.pack(">H", size))
 
 
 @pytest.mark.parametrize(
     ("at", "value"),
     [
-        (8, b"\xff"),
-        (8, b"/"),
-        (20, bytes(4)),
-        (24, b"\x21"),
-        (24, b"\x00"),
-        (31, b"\xff\xff"),
-        (33, b"\x11"),
-        (34, bytes(2)),
-        (34, b"\xff\xff"),
+        (9, b"\xff"),
+        (9, b"/"),
+        (21, bytes(4)),
+        (25, b"\x21"),
+        (25, b"\x00"),
+        (32, b"\xff\xff"),
+        (34, b"\x11"),
+        (35, bytes(2)),
+        (35, b"\xff\xff"),
     ],
 )
 def test_impossible_fields_under_a_good_checksum_are_refused(at: int, value: bytes) -> None:
@@ -131,17 +172,17 @@ def test_impossible_fields_under_a_good_checksum_are_refused(at: int, value: byt
         read(sealed(big[:at] + value + big[at + len(value) :]) + bytes(100))
 
 
-@pytest.mark.parametrize("name_bytes", [0, 3, 5, 255])
-def test_a_name_size_that_contradicts_the_header_size_is_refused(name_bytes: int) -> None:
+@pytest.mark.parametrize("name_bytes", [5, 255])
+def test_a_name_size_that_the_header_has_no_room_for_is_refused(name_bytes: int) -> None:
     body = HEADER.to_bytes()[:-4]
     with pytest.raises(CodecError, match="damaged header"):
-        read(sealed(body[:7] + bytes([name_bytes]) + body[8:]))
+        read(sealed(body[:8] + bytes([name_bytes]) + body[9:]))
 
 
-@pytest.mark.parametrize("fields", [b"\x00\x0b", b"\x00\x0c\x00", b"\x00\x0c\xe5"])
+@pytest.mark.parametrize("fields", [b"\x00\x0b", b"\x00\x0c\x00", b"\x00\x0d\x00\x00", b"\x00\x0d\x00\xe5"])
 def test_a_header_without_room_for_its_fields_is_refused(fields: bytes) -> None:
     with pytest.raises(CodecError, match="damaged header"):
-        read(sealed(b"\x8eNAC\x00" + fields))
+        read(sealed(b"\x8eNAC\x01" + fields))
 
 
 def test_every_flipped_byte_and_every_cut_is_refused() -> None:

@@ -39,7 +39,7 @@ def test_every_kind_of_flipped_byte_is_refused_or_told(
     run: Run, stream: Path, rng: np.random.Generator
 ) -> None:
     data = stream.read_bytes()
-    header_bytes = 7 + 1 + len("small") + 24 + 4
+    header_bytes = 7 + 2 + len("small") + 24 + 4
     places = [*range(0, header_bytes, 5), *rng.integers(header_bytes, len(data), 20), len(data) - 1]
     for place in map(int, places):
         damaged = bytearray(data)
@@ -59,7 +59,7 @@ def test_every_kind_of_flipped_byte_is_refused_or_told(
 
 def test_a_cut_anywhere_is_refused_or_told(run: Run, stream: Path, rng: np.random.Generator) -> None:
     data = stream.read_bytes()
-    header_bytes = 7 + 1 + len("small") + 24 + 4
+    header_bytes = 7 + 2 + len("small") + 24 + 4
     for length in [
         1,
         4,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec.bitstream import ContainerWriter, StreamHeader
+from codec.bitstream import ContainerWriter, PayloadCoder, StreamHeader
 from codec.cli.models import cached_model
 from tests.cli.conftest import Run, Sound
 
@@ -126,7 +126,7 @@ def test_the_bitrate_is_the_total_over_all_channels(
     result = run("encode", source, "a.nac", "--model", "small", "--json", *arguments)
     report = json.loads(result.stdout)
     assert report["codebooks"] == codebooks
-    assert report["payload_bits"] == pytest.approx(codebooks * 7 * 50 * 20 * channels, rel=0.01)
+    assert report["payload_bits"] == pytest.approx(codebooks * 7 * 50 * 20 * channels, rel=0.03)
     size = Path("a.nac").stat().st_size
     assert report["file_bytes"] == size
     assert report["payload_bits"] + report["container_bits"] == 8 * size
@@ -218,7 +218,8 @@ def test_info(run: Run, stream: Path) -> None:
 def test_info_without_the_model(run: Run) -> None:
     for name, reason in (("nonesuch", "no model nonesuch was found"), ("small", "another id")):
         writer = ContainerWriter(StreamHeader(name, bytes(8), 16000, 1, 16000, 320, 2, 10, 100))
-        parts = [writer.start(), writer.block(np.zeros((1, 2, 50), np.int64)), writer.finish(15000)]
+        payload = PayloadCoder(2, 10, 100, 1).pack(np.zeros((1, 2, 50), np.int64))
+        parts = writer.start() + writer.block(0, payload, 50) + writer.finish(15000, bytes(8))
         Path("foreign.nac").write_bytes(b"".join(parts))
         result = run("info", "foreign.nac")
         assert result.code == 0

@@ -9,6 +9,7 @@ from scipy.fft import dct, idct
 from codec.bitstream.container import ContainerReader, ContainerWriter
 from codec.bitstream.events import BlockRead, StreamEnd
 from codec.bitstream.header import StreamHeader
+from codec.bitstream.payload import PayloadCoder
 
 HOP = 320
 BLOCK_FRAMES = 100
@@ -36,16 +37,22 @@ class DctCodec:
         writer = ContainerWriter(
             StreamHeader("dct", bytes(8), sample_rate, len(channels), sample_rate, HOP, n, 10, BLOCK_FRAMES)
         )
-        blocks = [codes[:, :, at : at + BLOCK_FRAMES] for at in range(0, frames, BLOCK_FRAMES)]
-        return b"".join([writer.start(), *map(writer.block, blocks), writer.finish(len(audio))])
+        coder, parts = PayloadCoder(n, 10, BLOCK_FRAMES, len(channels)), writer.start()
+        for at in range(0, frames, BLOCK_FRAMES):
+            block = codes[:, :, at : at + BLOCK_FRAMES]
+            parts += writer.block(at, coder.pack(block), block.shape[2])
+        return b"".join(parts + writer.finish(len(audio), bytes(8)))
 
     def decode(self, data: bytes) -> tuple[NDArray[np.float32], int]:
         reader = ContainerReader()
         events = [*reader.push(data), *reader.finish()]
-        assert reader.header is not None
-        codes = np.concatenate([event.codes for event in events if isinstance(event, BlockRead)], axis=2)
+        header = reader.header
+        assert header is not None
+        coder = PayloadCoder(header.num_codebooks, header.bits_per_code, header.block_frames, header.channels)
+        blocks = [coder.unpack(event.payload) for event in events if isinstance(event, BlockRead)]
+        codes = np.concatenate(blocks, axis=2)
         (length,) = (event.num_samples for event in events if isinstance(event, StreamEnd))
         spectrum = np.zeros((codes.shape[0], codes.shape[2], HOP))
         spectrum[:, :, : 2 * codes.shape[1] : 2] = (((codes - 512) / 160) ** 3).transpose(0, 2, 1)
         audio = idct(spectrum, norm="ortho").reshape(len(spectrum), -1)[:, :length].T.astype(np.float32)
-        return (audio[:, 0] if audio.shape[1] == 1 else audio), reader.header.sample_rate
+        return (audio[:, 0] if audio.shape[1] == 1 else audio), header.sample_rate

@@ -33,8 +33,8 @@ def test_a_round_trip_goes_through_the_file_and_tells_its_size(clip: Clip, tmp_p
     data = file.read_bytes()
     np.testing.assert_array_equal(trip.decoded, DctCodec().decode(data)[0])
     assert trip.file_bytes == len(data)
-    # 4 s at 6 codebooks of 10 bits and 50 frames a second.
-    assert trip.payload_bytes == 4 * 6 * 10 * 50 // 8
+    # 4 s at 6 codebooks of 10 bits and 50 frames a second, in two blocks of a byte each more.
+    assert trip.payload_bytes == 4 * 6 * 10 * 50 // 8 + 2
     assert trip.encode_seconds > 0
     assert trip.decode_seconds > 0
 
@@ -83,7 +83,7 @@ def test_aggregates_sum_bits_and_time_over_clips_of_any_length() -> None:
     six, three = aggregate(trips)
     assert (six.setting.bitrate, three.setting.bitrate) == (6, 3)
     assert (six.clips, six.seconds) == (2, 7.0)
-    assert six.payload_kbps == pytest.approx(6.0)
+    assert six.payload_kbps == pytest.approx(6.0, rel=0.01)
     assert six.file_kbps == pytest.approx(8e-3 * (trips[0].file_bytes + trips[1].file_bytes) / 7.0)
     assert six.encode_speed == pytest.approx(7.0 / (trips[0].encode_seconds + trips[1].encode_seconds))
     assert six.scores["si_sdr"].n == 2
