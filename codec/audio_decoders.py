@@ -20,8 +20,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from codec import wav
+from codec.bitstream.metadata import Tags
 from codec.errors import CodecError
 from codec.pcm import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, RawFormat, from_bytes
+from codec.tags import tags_of, tags_of_wav
 
 Samples = NDArray[np.float32]
 
@@ -41,12 +43,14 @@ class Decoder(Protocol):
         sample_rate: Hz, 8000 to 192000.
         channels: 1 to 32.
         frames: samples a channel, None if unknown, an estimate for MP3.
+        tags: title, artist and the like.
         warning: what follows the name of the source in a warning; known when the end is reached.
     """
 
     sample_rate: int
     channels: int
     frames: int | None
+    tags: Tags
     warning: str | None
 
     def read(self, frames: int) -> Samples:
@@ -61,13 +65,20 @@ class PcmDecoder:
         layout: how the samples lie in it.
         declared: bytes of samples that a header promises, None if unknown.
         present: bytes that are there, None for a pipe.
+        tags: what the header told beside.
     """
 
     def __init__(
-        self, stream: io.RawIOBase, layout: RawFormat, declared: int | None, present: int | None
+        self,
+        stream: io.RawIOBase,
+        layout: RawFormat,
+        declared: int | None,
+        present: int | None,
+        tags: Tags = (),
     ) -> None:
         self.sample_rate = layout.sample_rate
         self.channels = layout.channels
+        self.tags = tags
         self.warning: str | None = None
         self._stream = stream
         self._layout = layout
@@ -128,6 +139,7 @@ class LibsndfileDecoder:
         refuse_limits(name, self._file.samplerate, self._file.channels)
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
+        self.tags = tags_of(self._file)
         self.warning: str | None = None
         # libsndfile gives the largest number where it cannot tell.
         self.frames: int | None = None if self._file.frames >= 2**62 else self._file.frames
@@ -196,8 +208,13 @@ def _decode_wav(
     """The plain samples that follow a header."""
     refuse_limits(name, header.sample_rate, header.channels)
     layout = RawFormat(header.sample_rate, header.channels, subtype)
-    present = None if size is None else size - len(header.consumed)
-    return PcmDecoder(stream, layout, header.data_bytes, present)
+    if size is None:
+        return PcmDecoder(stream, layout, header.data_bytes, None, tags_of_wav(header.consumed))
+    # In a file, tags may stand behind the samples.
+    stream.seek(0)
+    tags = tags_of_wav(stream.fileno())
+    stream.seek(len(header.consumed))
+    return PcmDecoder(stream, layout, header.data_bytes, size - len(header.consumed), tags)
 
 
 def _file_size(stream: io.RawIOBase) -> int | None:

@@ -16,8 +16,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from codec import wav
+from codec.bitstream.metadata import Tags
 from codec.errors import CodecError, UsageError
 from codec.pcm import RawFormat, quantize, to_bytes
+from codec.tags import info_list, set_tags
 
 Samples = NDArray[np.float32]
 
@@ -85,11 +87,12 @@ class RawEncoder:
 class WavEncoder:
     """WAV, and RF64 beyond 4 GiB; to a pipe with an unknown length."""
 
-    def __init__(self, sink: ByteSink, layout: RawFormat) -> None:
+    def __init__(self, sink: ByteSink, layout: RawFormat, tags: Tags = ()) -> None:
         self._sink = sink
         self._layout = layout
+        self._tags = info_list(tags)
         self._data_bytes = 0
-        sink.write(wav.build_header(layout, 0 if sink.seekable else None))
+        sink.write(wav.build_header(layout, 0 if sink.seekable else None, self._tags))
 
     def write(self, pcm: Samples) -> None:
         """Write samples `[n, C]`."""
@@ -100,7 +103,7 @@ class WavEncoder:
         if self._sink.seekable:
             self._sink.write(bytes(self._data_bytes % 2))
             self._sink.seek(0)
-            self._sink.write(wav.build_header(self._layout, self._data_bytes))
+            self._sink.write(wav.build_header(self._layout, self._data_bytes, self._tags))
 
 
 class LibsndfileEncoder:
@@ -110,7 +113,7 @@ class LibsndfileEncoder:
         UsageError: the format does not take this rate or number of channels.
     """
 
-    def __init__(self, sink: ByteSink, layout: SoundLayout) -> None:
+    def __init__(self, sink: ByteSink, layout: SoundLayout, tags: Tags = ()) -> None:
         self._bits = _INTEGER_BITS.get(layout.subtype)
         self._piece = _MAX_CALL // layout.channels
         self._name = sink.name
@@ -131,6 +134,7 @@ class LibsndfileEncoder:
                 f"{sink.name} cannot hold {layout.channels} channel(s) of {layout.sample_rate} Hz as "
                 f"{layout.subtype}: use .wav"
             ) from error
+        set_tags(self._file, tags)
 
     def write(self, pcm: Samples) -> None:
         """Write samples `[n, C]` within -1 to 1."""

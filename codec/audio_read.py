@@ -36,6 +36,7 @@ class AudioReader:
         sample_rate: Hz.
         channels: 1 to 32.
         frames: how many samples a channel has, None where the source does not tell; an estimate for MP3.
+        tags: title, artist and the like, keys as libsndfile names them.
         warnings: what was wrong with the source but could be handled; complete when the end is reached.
 
     Raises:
@@ -58,6 +59,7 @@ class AudioReader:
             self.sample_rate = self._decoder.sample_rate
             self.channels = self._decoder.channels
             self.frames = self._decoder.frames
+            self.tags = self._decoder.tags
             self._refuse_too_long(self.frames or 0)
             self._resources = resources.pop_all()
 

@@ -19,6 +19,7 @@ from codec.audio_encoders import (
     SoundLayout,
     WavEncoder,
 )
+from codec.bitstream.metadata import Tags
 from codec.errors import UsageError
 from codec.pcm import RawFormat, count_clipped
 
@@ -57,6 +58,7 @@ class AudioWriter:
         subtype: libsndfile's name of the sample format, `"PCM_24"` or `"FLOAT"` for example; 16 bits if None.
         force: replace an existing file.
         raw: write samples without a header in this format; its rate and channels are those above.
+        tags: title, artist and the like, of which the container keeps what it can.
 
     Attributes:
         name: the target, as messages name it.
@@ -77,6 +79,7 @@ class AudioWriter:
         subtype: str | None = None,
         force: bool = False,
         raw: RawFormat | None = None,
+        tags: Tags = (),
     ) -> None:
         if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):
             raise ValueError(f"{raw} contradicts {sample_rate} Hz and {channels} channels")
@@ -87,7 +90,7 @@ class AudioWriter:
         self.name = self._sink.name
         try:
             layout = raw or _choose_layout(self._sink, sample_rate, channels, subtype)
-            self._encoder = _choose_encoder(self._sink, layout)
+            self._encoder = _choose_encoder(self._sink, layout, tags)
             self._keeps_all = layout.subtype in _FLOATING
         except BaseException:
             self.abort()
@@ -181,9 +184,9 @@ def _choose_layout(
     return SoundLayout(container, chosen, sample_rate, channels)
 
 
-def _choose_encoder(sink: AtomicFile | _StreamSink, layout: RawFormat | SoundLayout) -> Encoder:
+def _choose_encoder(sink: AtomicFile | _StreamSink, layout: RawFormat | SoundLayout, tags: Tags) -> Encoder:
     if isinstance(layout, RawFormat):
         return RawEncoder(sink, layout)
     if layout.container != "WAV":
-        return LibsndfileEncoder(sink, layout)
-    return WavEncoder(sink, RawFormat(layout.sample_rate, layout.channels, _PLAIN[layout.subtype]))
+        return LibsndfileEncoder(sink, layout, tags)
+    return WavEncoder(sink, RawFormat(layout.sample_rate, layout.channels, _PLAIN[layout.subtype]), tags)

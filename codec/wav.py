@@ -134,13 +134,15 @@ def _is_unknown(size: int, riff_bytes: int, header_bytes: int) -> bool:
     return 0x7FFFF000 <= size <= 0x80000000 or 0xFFFFF000 <= size <= _UNKNOWN or size >= 2**63 - 1
 
 
-def build_header(raw: RawFormat, data_bytes: int | None) -> bytes:
+def build_header(raw: RawFormat, data_bytes: int | None, extra: bytes = b"") -> bytes:
     """The header of a WAV file with this many bytes of samples, or of a stream with an unknown number.
+
+    `extra` is whole chunks to stand between format and samples.
 
     Headers of a known length all have one size, whatever the length: one written first can be replaced later.
     A file beyond the limit of 32-bit sizes becomes RF64, in the place that a JUNK chunk keeps.
     """
-    fmt = _build_format(raw)
+    fmt = _build_format(raw) + extra
     if data_bytes is None:
         return (
             struct.pack("<4sI4s", b"RIFF", _UNKNOWN, b"WAVE") + fmt + struct.pack("<4sI", b"data", _UNKNOWN)
