@@ -1,0 +1,140 @@
+"""A smaller bitstream of one that is there: codebooks are dropped from the codes, and no audio is touched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from codec.bitstream import (
+    BlockRead,
+    Codes,
+    CodesHash,
+    ContainerWriter,
+    Event,
+    Lost,
+    MetadataRead,
+    StreamEnd,
+    StreamHeader,
+    Tags,
+)
+from codec.errors import CodecError, UsageError
+from codec.model import CodecModel
+from codec.rate import codebook_bitrate
+from codec.streaming.setup import check_model, payload_coder
+
+
+class Transcoder:
+    """Keeps the first n codebooks of each frame of one stream; a frame that sends fewer keeps those.
+
+    Takes the events of a reader and returns the bytes of a container. What is lost of the stream is missing
+    from it too, so that its decoder conceals the same frames.
+
+    Args:
+        model: that the stream names.
+        header: of the stream.
+        num_codebooks: n, from 1 to what the stream has.
+        name: what messages call the stream.
+
+    Attributes:
+        header: of the new stream.
+        tags: of both streams, as far as they came before the first block.
+        damage: what of the stream could not be read; frames count as in `Lost`.
+        end: the last event, when it was taken.
+
+    Raises:
+        UsageError: n is out of range.
+        CodecError: the stream is of another model, or of one whose first codebooks are no use alone.
+    """
+
+    def __init__(self, model: CodecModel, header: StreamHeader, num_codebooks: int, name: str) -> None:
+        check_model(header, model, name)
+        if not model.bottleneck.prefix_decodable:
+            raise CodecError(
+                f"{name} is of the model {header.model_name}, whose codebooks are of use only together: "
+                "decode it and encode the sound at the lower bitrate"
+            )
+        if not 1 <= num_codebooks <= header.num_codebooks:
+            rate = codebook_bitrate(model) * header.channels / 1000
+            raise UsageError(
+                f"{name} has {header.num_codebooks} codebooks ({rate * header.num_codebooks:g} kbit/s), of "
+                f"which 1 to {header.num_codebooks} can be kept, not {num_codebooks} "
+                f"({rate * num_codebooks:g} kbit/s)"
+            )
+        self.header = replace(header, num_codebooks=num_codebooks)
+        self.tags: Tags = ()
+        self.damage: list[Lost] = []
+        self.end: StreamEnd | None = None
+        self._name = name
+        self._source, self._target = payload_coder(header), payload_coder(self.header)
+        self._limit = model.bottleneck.codebook_size
+        self._writer = ContainerWriter(self.header)
+        self._source_hash, self._hash = CodesHash(), CodesHash()
+        self._started = False
+        self._frames = 0
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of codes returned so far."""
+        return self._writer.payload_bytes
+
+    @property
+    def container_bytes(self) -> int:
+        """All other bytes returned so far."""
+        return self._writer.container_bytes
+
+    def take(self, event: Event) -> list[bytes]:
+        """Take the next event of the stream and return what it completes.
+
+        Raises:
+            CodecError: blocks follow a short one, which has to be the last.
+        """
+        if isinstance(event, BlockRead):
+            return self._block(event)
+        if isinstance(event, MetadataRead) and not self._started:
+            self.tags += event.tags
+        elif isinstance(event, Lost):
+            self.damage.append(event)
+        elif isinstance(event, StreamEnd):
+            return self._finish(event)
+        return []
+
+    def _start(self) -> list[bytes]:
+        first, self._started = not self._started, True
+        return self._writer.start(self.tags) if first else []
+
+    def _block(self, event: BlockRead) -> list[bytes]:
+        output = self._start()
+        try:
+            codes = self._source.unpack(event.payload)
+            self._check(codes)
+        except CodecError as error:
+            self.damage.append(Lost(event.position, self.header.block_frames, str(error)))
+            return output
+        if self._frames % self.header.block_frames:
+            raise CodecError(
+                f"{self._name} goes on after a short block, and only its last may be short: decode it instead"
+            )
+        self._frames = event.position + codes.shape[2]
+        kept = codes[:, : self.header.num_codebooks]
+        self._source_hash.update(codes)
+        self._hash.update(kept)
+        return output + self._writer.block(event.position, self._target.pack(kept), codes.shape[2])
+
+    def _check(self, codes: Codes) -> None:
+        highest = int(np.max(codes, initial=-1))
+        if highest >= self._limit:
+            raise CodecError(f"the code {highest} in codebooks of {self._limit} words")
+
+    def _finish(self, end: StreamEnd) -> list[bytes]:
+        """The footer; none where that of the stream or its last block is lost, so that it is cut too."""
+        self.end = end
+        output = self._start()
+        whole = not self.damage and end.codes_hash is not None
+        if end.reason:
+            self.damage.append(Lost(end.num_frames, 0, end.reason))
+        elif whole and end.codes_hash != self._source_hash.digest():
+            self.damage.append(Lost(end.num_frames, 0, "its codes are not those that were encoded"))
+        if end.num_samples is None or self._frames != end.num_frames:
+            return output
+        return output + self._writer.finish(end.num_samples, self._hash.digest())
