@@ -10,6 +10,7 @@ from codec.bitstream.header import FORMAT_VERSION, StreamHeader, max_block_frame
 from codec.bitstream.metadata import Tags, printable
 from codec.bitstream.packets import PacketReader, PacketWriter
 from codec.bitstream.payload import PayloadCoder
+from codec.bitstream.seeking import SeekableStream
 
 __all__ = [
     "FORMAT_VERSION",
@@ -25,6 +26,7 @@ __all__ = [
     "PacketReader",
     "PacketWriter",
     "PayloadCoder",
+    "SeekableStream",
     "StreamEnd",
     "StreamHeader",
     "Tags",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from codec.bitstream.events import BlockRead, Event, HeaderRead, Lost, MetadataRead, StreamEnd
+from codec.bitstream.footer import Footer, encode_footer, parse_footer
 from codec.bitstream.header import StreamHeader, parse_header
 from codec.bitstream.lengths import WrittenFrames, samples_fit
 from codec.bitstream.metadata import encode_metadata, parse_metadata
@@ -16,13 +17,10 @@ from codec.bitstream.units import (
     MIN_BLOCK_BYTES,
     POSITION_MODULUS,
     UNIT_OVERHEAD,
-    Footer,
     Unit,
     UnitScanner,
     encode_block,
-    encode_footer,
     encode_unit,
-    parse_footer,
 )
 from codec.errors import CodecError, UsageError
 
@@ -291,12 +289,14 @@ class _Body:
         except CodecError as error:
             return [Lost(self.due, 0, str(error))]
 
-    def _read_footer(self, footer: Footer) -> list[Event]:
+    def _read_footer(self, footer: Footer | None) -> list[Event]:
+        if footer is None or footer.header != self.header.to_bytes():
+            return self._end_badly("the footer contradicts the header")
         ahead = footer.num_frames - self.due
-        if ahead < -self._shortfall or not self._believes(ahead) or footer.header != self.header.to_bytes():
-            contradiction = f"the footer states {footer.num_frames} frames and the blocks hold {self.due}"
-            self._end = StreamEnd(self.due, None, None, contradiction)
-            return self._lose(0)
+        if ahead < -self._shortfall or not self._believes(ahead):
+            return self._end_badly(
+                f"the footer states {footer.num_frames} frames and the blocks hold {self.due}"
+            )
         num_samples: int | None = footer.num_samples
         reason: str | None = None
         if not samples_fit(self.header, footer.num_frames, footer.num_samples):
@@ -309,6 +309,10 @@ class _Body:
         self.due = footer.num_frames
         self._end = StreamEnd(footer.num_frames, num_samples, footer.codes_hash, reason)
         return events
+
+    def _end_badly(self, reason: str) -> list[Event]:
+        self._end = StreamEnd(self.due, None, None, reason)
+        return self._lose(0)
 
     def _lose(self, frames: int) -> list[Event]:
         """Counts lost frames and returns the event that tells them, if there is anything to tell."""

@@ -24,8 +24,6 @@ _CRC = struct.Struct(">I")
 _CHECKED = _HEAD.size - 1
 UNIT_OVERHEAD = _HEAD.size + _CRC.size
 MIN_BLOCK_BYTES = UNIT_OVERHEAD + 1
-_FOOTER = struct.Struct(">QQ8s")
-_SIZE = struct.Struct(">H")
 
 
 @dataclass(frozen=True)
@@ -48,23 +46,6 @@ class Unit:
         return UNIT_OVERHEAD + len(self.payload)
 
 
-@dataclass(frozen=True)
-class Footer:
-    """What a footer says.
-
-    Attributes:
-        num_frames: of the whole stream.
-        num_samples: exact length of a channel at the user's sample rate.
-        codes_hash: 8 bytes, the digest of CodesHash.
-        header: the bytes of the header again.
-    """
-
-    num_frames: int
-    num_samples: int
-    codes_hash: bytes
-    header: bytes
-
-
 def encode_block(position: int, payload: bytes, salt: int) -> bytes:
     """Returns a block's bytes.
 
@@ -81,22 +62,9 @@ def encode_unit(kind: int, payload: bytes, salt: int) -> bytes:
     return _encode(_NO_BLOCK | kind, payload, salt)
 
 
-def encode_footer(footer: Footer, salt: int) -> bytes:
-    """Returns the footer's bytes; `salt` as in `encode_block`."""
-    size = footer_bytes(len(footer.header))
-    counts = _FOOTER.pack(footer.num_frames, footer.num_samples, footer.codes_hash)
-    return encode_unit(FOOTER, counts + footer.header + _SIZE.pack(size), salt)
-
-
-def footer_bytes(header_bytes: int) -> int:
-    """The size of a footer with a header of so many bytes."""
-    return UNIT_OVERHEAD + _FOOTER.size + header_bytes + _SIZE.size
-
-
-def parse_footer(payload: bytes) -> Footer:
-    """Returns what a footer's payload says; it must have at least the size of a footer without a header."""
-    num_frames, num_samples, codes_hash = _FOOTER.unpack_from(payload)
-    return Footer(num_frames, num_samples, codes_hash, payload[_FOOTER.size : -_SIZE.size])
+def unit_field(kind: int) -> bytes:
+    """The three bytes that stand behind the sync word of a unit that is no block."""
+    return (_NO_BLOCK | kind).to_bytes(3)
 
 
 def _encode(field: int, payload: bytes, salt: int) -> bytes:
@@ -122,7 +90,6 @@ class UnitScanner:
         self._salt = header.crc
         self._head_salt = crc8(_CRC.pack(self._salt))
         self._max_block_payload = header.max_payload_bytes
-        self._footer_payload = footer_bytes(len(header.to_bytes())) - UNIT_OVERHEAD
         self._buffer = bytearray()
         self._at = 0
         self._failed = 0
@@ -173,12 +140,10 @@ class UnitScanner:
         _, high, low, length, check = _HEAD.unpack_from(self._buffer, self._at)
         if crc8(self._buffer[self._at : self._at + _CHECKED], self._head_salt) != check:
             return None
-        field = high << 16 | low
-        if not field & _NO_BLOCK:
-            fits = 1 <= length <= self._max_block_payload
-        else:
-            fits = field != _NO_BLOCK | FOOTER or length == self._footer_payload
-        return UNIT_OVERHEAD + length if fits else None
+        is_block = not (high << 16 | low) & _NO_BLOCK
+        if is_block and not 1 <= length <= self._max_block_payload:
+            return None
+        return UNIT_OVERHEAD + int(length)
 
     def _holds(self, size: int) -> bool:
         if self._failed + size > _FREE_CHECK_BYTES + 2 * self.skipped:

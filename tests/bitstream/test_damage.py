@@ -10,8 +10,9 @@ import pytest
 
 from codec.bitstream import BlockRead, ContainerReader, HeaderRead, Lost, StreamEnd
 from codec.bitstream.crc8 import salted_crc8
+from codec.bitstream.footer import Footer, encode_footer
 from codec.bitstream.metadata import encode_metadata
-from codec.bitstream.units import METADATA, SYNC, Footer, encode_block, encode_footer, encode_unit
+from codec.bitstream.units import FOOTER, METADATA, SYNC, encode_block, encode_unit
 from tests.bitstream.streams import (
     HASH,
     HEADER,
@@ -219,7 +220,9 @@ def test_a_footer_that_contradicts_the_blocks_is_told(num_frames: int) -> None:
 
 def test_a_footer_with_another_header_is_told() -> None:
     other = encode_footer(Footer(18, 1, HASH, header(hop=160).to_bytes()), HEADER.crc)
-    assert end_of(read(joined(BLOCKS, other))).num_samples is None
+    for wrong in (other, encode_unit(FOOTER, b"", HEADER.crc), encode_unit(FOOTER, bytes(99), HEADER.crc)):
+        end = end_of(read(joined(BLOCKS, wrong)))
+        assert end == StreamEnd(20, None, None, "the footer contradicts the header")
 
 
 @pytest.mark.parametrize("num_samples", [19 * 320, 10**15, 2**64 - 1])
