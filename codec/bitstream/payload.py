@@ -108,15 +108,7 @@ class PayloadCoder:
         Raises:
             CodecError: no codes pack to these bytes.
         """
-        if not payload:
-            raise CodecError("a payload has at least one byte")
-        constant, frames, at = payload[0] & _COUNT_MASK, self.block_frames, 1
-        if payload[0] & _SHORT:
-            frames, at = int.from_bytes(payload[1:3]), 3
-            if len(payload) < at or not 1 <= frames < self.block_frames:
-                raise CodecError(f"a short payload of {frames} frames where {self.block_frames} are full")
-        if constant != _VARIES and constant > self.num_codebooks:
-            raise CodecError(f"a payload of {constant} codebooks where the stream has {self.num_codebooks}")
+        frames, constant, at = self._read_start(payload)
         if not payload[0] & _CODED:
             return self._unpack_raw(payload[at:], frames, constant)
         if self._tables is None:
@@ -124,6 +116,17 @@ class PayloadCoder:
         return self._tables.decode(
             payload[at:], self.channels, frames, None if constant == _VARIES else constant
         )
+
+    def peek(self, payload: bytes) -> tuple[int, int | None]:
+        """Returns the frames of a payload and the number of codebooks of each, or None where that varies.
+
+        No code is decoded for it, so that this takes no time.
+
+        Raises:
+            CodecError: no payload begins like this.
+        """
+        frames, constant, _ = self._read_start(payload)
+        return frames, None if constant == _VARIES else constant
 
     def raw_index_bits(self, codes: Codes) -> int:
         """What the indices of codes [C, M', F] take before entropy coding: the sum of n x b over frames."""
@@ -144,6 +147,19 @@ class PayloadCoder:
                 f"codes must lie in 0..{(1 << self.bits_per_code) - 1}, or be -1, not {low}..{high}"
             )
         return codes.astype(np.int64)
+
+    def _read_start(self, payload: bytes) -> tuple[int, int, int]:
+        """The frames, the constant number of codebooks or _VARIES, and where the codes start."""
+        if not payload:
+            raise CodecError("a payload has at least one byte")
+        constant, frames, at = payload[0] & _COUNT_MASK, self.block_frames, 1
+        if payload[0] & _SHORT:
+            frames, at = int.from_bytes(payload[1:3]), 3
+            if len(payload) < at or not 1 <= frames < self.block_frames:
+                raise CodecError(f"a short payload of {frames} frames where {self.block_frames} are full")
+        if constant != _VARIES and constant > self.num_codebooks:
+            raise CodecError(f"a payload of {constant} codebooks where the stream has {self.num_codebooks}")
+        return frames, constant, at
 
     def _pack_raw(self, codes: Codes, n: Codes, constant: int) -> bytes:
         """Each frame of a channel as a row: its count where it varies, then its codes."""

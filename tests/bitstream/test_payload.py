@@ -77,6 +77,19 @@ def test_codes_come_back_within_the_bound(
         assert len(packed) == 1 + 2 * short + -(-coder.raw_index_bits(codes) // 8)
 
 
+def test_a_look_at_a_payload_tells_frames_and_a_constant_count() -> None:
+    coder, rng = PayloadCoder(3, 5, block_frames=8, channels=2), np.random.default_rng(0)
+    for frames in (1, 8):
+        for n, expected in (("all", 3), ("none", 0)):
+            assert coder.peek(coder.pack(draw_codes(rng, 2, 3, frames, 5, n))) == (frames, expected)
+        codes = draw_codes(rng, 2, 3, frames, 5, "all")
+        codes[1, 2, 0] = -1
+        assert coder.peek(coder.pack(codes)) == (frames, None)
+    for payload in (b"", b"\x05", b"\x40\x00\x08"):
+        with pytest.raises(CodecError):
+            coder.peek(payload)
+
+
 def test_fewer_codebooks_than_the_stream_has_are_a_prefix() -> None:
     coder = PayloadCoder(5, 4, 2, 1)
     back = coder.unpack(coder.pack(np.array([[[1, 2], [3, 4]]])))
