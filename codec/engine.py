@@ -92,6 +92,21 @@ class Engine:
         return self._search(z, n.to(self.device), self.check_rows())
 
     @torch.inference_mode()
+    def profile(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Quick codes ``[M, F]`` of latents ``[D, F]``, and the errors ``[M + 1, F]`` of their prefixes.
+
+        See :meth:`codec.quantize.bottleneck.Bottleneck.profile`.
+        """
+        at, codes, errors = 0, [], []
+        for frames, rows in self.check_rows().blocks(z.shape[1]):
+            block = _fill(z[:, at : at + frames], rows)
+            found, left = self.model.bottleneck.profile(block.unsqueeze(0))
+            codes.append(found[0, :, :frames])
+            errors.append(left[0, :, :frames])
+            at += frames
+        return torch.cat(codes, dim=1), torch.cat(errors, dim=1)
+
+    @torch.inference_mode()
     def synthesize(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
         """Codes ``[M, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
         z = self.model.bottleneck.decode(codes.unsqueeze(0).to(self.device))[0]

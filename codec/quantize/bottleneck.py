@@ -67,6 +67,13 @@ class Bottleneck(nn.Module):
         """Latents ``[B, D, F]`` of codes ``[B, M, F]``; fewer codebooks than M are a prefix."""
         return _from_rows(self.quantizer.decode(_to_rows(codes)), codes.shape[0])
 
+    def profile(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Quick codes ``[B, M, F]`` of z ``[B, D, F]`` and the mean square errors ``[B, M + 1, F]`` float64
+        that their prefixes leave; see :meth:`codec.quantize.quantizer.VectorQuantizer.profile`."""
+        with torch.autocast(z.device.type, enabled=False):
+            codes, errors = self.quantizer.profile(_to_rows(z.float()))
+        return _from_rows(codes, z.shape[0]), _from_rows(errors, z.shape[0])
+
     def fit_kmeans(self, z: Tensor, seed: int = 0) -> None:
         """Start the codebooks on real latents z ``[B, D, F]``, those of the first rank on all ranks."""
         self.quantizer.fit_kmeans(_to_rows(z), seed=seed)

@@ -79,6 +79,15 @@ class ProductVQ(VectorQuantizer):
         columns = torch.arange(self.num_codebooks, device=x.device)
         return torch.where(columns < limits.unsqueeze(1), torch.stack(codes, dim=1), -1)
 
+    def _profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        blocks = self._blocks(x)
+        codes = [nearest_words(block, words) for block, words in zip(blocks, self.words, strict=True)]
+        chosen = self._chosen(torch.stack(codes, dim=1)).transpose(0, 1)
+        sent = (blocks - chosen).double().square().sum(dim=2)
+        missing = (blocks - self.means.unsqueeze(1)).double().square().sum(dim=2)
+        gained = torch.cat([missing.sum(dim=0, keepdim=True), sent - missing]).cumsum(dim=0)
+        return torch.stack(codes, dim=1), gained.t()
+
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
         count = codes.shape[1]
         sent = torch.where((codes >= 0).unsqueeze(-1), chosen, self.means[:count])

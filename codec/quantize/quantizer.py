@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.errors import CodecError
-from codec.quantize.codebooks import CodebookUsage, Donors, WordAverages, replace_unused
+from codec.quantize.codebooks import CodebookUsage, Donors, WordAverages, nearest_words, replace_unused
 from codec.quantize.estimators import (
     COMMITMENT_WEIGHT,
     check_estimator,
@@ -163,6 +163,21 @@ class VectorQuantizer(nn.Module, ABC):
         return torch.cat([self._compose(self._chosen(block), block) for block in blocks])
 
     @torch.no_grad()
+    def profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """How the error of vectors x ``[N, D]`` falls from codebook to codebook: what a rate control weighs.
+
+        One greedy pass over all codebooks. For a search that is better or works in another order it is an
+        estimate, from above.
+
+        Returns:
+            codes ``[N, M]`` of that pass, and the mean square error ``[N, M + 1]`` float64 with the first n
+            of them, which never rises.
+        """
+        self._check_shape(x)
+        codes, left = self._profile(x.float())
+        return codes, (left / self.dim).cummin(dim=1).values
+
+    @torch.no_grad()
     def fit_kmeans(self, x: Tensor, iterations: int = 10, seed: int = 0) -> None:
         """Start the codebooks by k-means on vectors x ``[N, D]``.
 
@@ -202,6 +217,15 @@ class VectorQuantizer(nn.Module, ABC):
         matrix products allow for numbers of rows that are multiples of 8.
         """
 
+    def _profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Greedy codes ``[N, M]`` and the squared errors ``[N, M + 1]`` float64 that their prefixes leave."""
+        codes, left = [], [_energy(x)]
+        for words in self.words:
+            codes.append(nearest_words(x, words))
+            x = x - words[codes[-1]]
+            left.append(_energy(x))
+        return torch.stack(codes, dim=1), torch.stack(left, dim=1)
+
     @abstractmethod
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
         """Vectors ``[N, D]`` of the words ``[N, m, d]`` of the first m codebooks, zero where not sent."""
@@ -235,6 +259,10 @@ class VectorQuantizer(nn.Module, ABC):
     def _check_finite(x: Tensor) -> None:
         if not torch.isfinite(x).all():
             raise CodecError("vectors to quantize must be finite: these hold NaN or infinite values")
+
+
+def _energy(x: Tensor) -> Tensor:
+    return x.double().square().sum(dim=1)
 
 
 def sum_words(chosen: Tensor) -> Tensor:
