@@ -164,10 +164,13 @@ class PacketReader:
         if data.startswith(MAGIC) and data == self._header.to_bytes():
             self.container_bytes += len(data)
             return []
-        if self._end is None and self._is_end(data):
-            self.container_bytes += len(data)
-            return self._read_end(data, self._header)
-        return self._read_data(data, self._header)
+        if not self._is_end(data):
+            return self._read_data(data, self._header)
+        if self._end is not None:
+            self._drop_late(data)
+            return []
+        self.container_bytes += len(data)
+        return self._read_end(data, self._header)
 
     def finish(self) -> list[Event]:
         """Tells that the stream is over and returns the last event.
@@ -232,13 +235,13 @@ class PacketReader:
             self._drop(data)
             return []
         if self._end is not None:
-            self.dropped.late += 1
-            self.skipped_bytes += len(data)
+            self._drop_late(data)
             return []
-        return self._place(_NUMBER.unpack(number)[0], payload, header.block_frames)
+        return self._place(data, header.block_frames)
 
-    def _place(self, number: int, payload: bytes, frames: int) -> list[Event]:
+    def _place(self, data: bytes, frames: int) -> list[Event]:
         """Finds a packet's place on the clock, or drops it."""
+        (number,), payload = _NUMBER.unpack_from(data), data[DATA_OVERHEAD:]
         if self._due is None:
             self._due = number * frames
         ahead = (number - self._due // frames) % NUMBER_MODULUS
@@ -247,8 +250,7 @@ class PacketReader:
             self._drop_leap()
             return [*self._lose(ahead * frames), self._take(payload, frames)]
         if ahead >= NUMBER_MODULUS - near:
-            self.dropped.late += 1
-            self.skipped_bytes += DATA_OVERHEAD + len(payload)
+            self._drop_late(data)
             return []
         if self._leap and number != (self._leap[-1][0] + 1) % NUMBER_MODULUS:
             self._drop_leap()
@@ -281,6 +283,10 @@ class PacketReader:
         self._due = self.position + frames
         self._shortfall = 0
         return [event]
+
+    def _drop_late(self, data: bytes) -> None:
+        self.dropped.late += 1
+        self.skipped_bytes += len(data)
 
     def _drop(self, data: bytes) -> None:
         self.dropped.foreign += 1

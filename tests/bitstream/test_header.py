@@ -3,11 +3,12 @@ from __future__ import annotations
 import struct
 from zlib import crc32
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.bitstream import ContainerReader, HeaderRead, StreamHeader, max_block_frames
+from codec.bitstream import ContainerReader, HeaderRead, PayloadCoder, StreamHeader, max_block_frames
 from codec.bitstream.header import DamagedHeaderError
 from codec.errors import CodecError, UsageError
 from tests.bitstream.streams import HEADER, header, read
@@ -72,6 +73,21 @@ def test_the_longest_block_fits_and_one_frame_more_does_not(channels: int, codeb
         assert header(**shape, block_frames=longest).max_payload_bytes < 1 << 16
     with pytest.raises(UsageError, match="block"):
         header(**shape, block_frames=longest + 1)
+
+
+@given(st.data(), st.integers(1, 3), st.integers(1, 6), st.integers(1, 16), st.integers(1, 9))
+def test_no_payload_is_longer_than_the_header_says(
+    data: st.DataObject, channels: int, codebooks: int, bits: int, block_frames: int
+) -> None:
+    head = header(channels=channels, num_codebooks=codebooks, bits_per_code=bits, block_frames=block_frames)
+    frames = data.draw(st.integers(1, block_frames))
+    sent = data.draw(
+        st.lists(st.integers(0, codebooks), min_size=channels * frames, max_size=channels * frames)
+    )
+    counts = np.array(sent).reshape(channels, 1, frames)
+    codes = np.where(np.arange(codebooks)[:, None] < counts, (1 << bits) - 1, -1)
+    payload = PayloadCoder(codebooks, bits, block_frames, channels).pack(codes)
+    assert len(payload) <= head.max_payload_bytes
 
 
 @pytest.mark.parametrize(
