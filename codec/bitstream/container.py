@@ -77,18 +77,19 @@ class ContainerWriter:
         self.container_bytes += UNIT_OVERHEAD
         return [encode_block(position, payload, self._salt)]
 
-    def finish(self, num_samples: int, codes_hash: bytes) -> list[bytes]:
+    def finish(self, num_samples: int, codes_hash: bytes, num_frames: int | None = None) -> list[bytes]:
         """Returns the footer.
 
         Args:
             num_samples: exact length of a channel at the user's sample rate.
             codes_hash: the digest of `CodesHash` over the codes of all blocks.
+            num_frames: of the whole stream, where the last blocks are missing.
 
         Raises:
-            UsageError: the blocks written cannot hold so many samples, or the stream is finished already.
+            UsageError: the frames cannot hold so many samples, or the stream is finished already.
         """
-        num_frames = self._frames.finish(num_samples, codes_hash)
-        footer = Footer(num_frames, num_samples, codes_hash, self._header.to_bytes())
+        total = self._frames.finish(num_samples, codes_hash, num_frames)
+        footer = Footer(total, num_samples, codes_hash, self._header.to_bytes())
         data = encode_footer(footer, self._salt)
         self.container_bytes += len(data)
         return [data]

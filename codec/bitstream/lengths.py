@@ -55,20 +55,25 @@ class WrittenFrames:
             raise UsageError(f"a payload must take 1 to {limit} bytes, not {len(payload)}")
         self.num_frames = position + frames
 
-    def finish(self, num_samples: int, codes_hash: bytes) -> int:
-        """Notes the end and returns the number of frames.
+    def finish(self, num_samples: int, codes_hash: bytes, num_frames: int | None) -> int:
+        """Notes the end and returns the number of frames, which is `num_frames` where it is given.
 
         Raises:
-            UsageError: the frames cannot hold so many samples, the hash has another size, or the order is
-                wrong.
+            UsageError: the blocks go on beyond the end, the frames cannot hold so many samples, the hash has
+                another size, or the order is wrong.
         """
         self._check_open()
-        if num_samples < 0 or not samples_fit(self._header, self.num_frames, num_samples):
-            raise UsageError(f"{self.num_frames} frames cannot hold {num_samples} samples")
+        written = self.num_frames
+        total = written if num_frames is None else num_frames
+        full = written % self._header.block_frames == 0
+        if total != written and not (full and written < total < _MAX_FRAMES):
+            raise UsageError(f"the blocks hold {written} frames, and the stream cannot have {total}")
+        if num_samples < 0 or not samples_fit(self._header, total, num_samples):
+            raise UsageError(f"{total} frames cannot hold {num_samples} samples")
         if len(codes_hash) != HASH_BYTES:
             raise UsageError(f"the hash of the codes must be {HASH_BYTES} bytes, not {len(codes_hash)}")
         self._closed = True
-        return self.num_frames
+        return total
 
     def _check_open(self) -> None:
         if not self._started or self._closed:

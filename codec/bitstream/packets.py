@@ -72,10 +72,10 @@ class PacketWriter:
         self.container_bytes += DATA_OVERHEAD
         return [*packets, number + bytes([check]) + payload]
 
-    def finish(self, num_samples: int, codes_hash: bytes) -> list[bytes]:
+    def finish(self, num_samples: int, codes_hash: bytes, num_frames: int | None = None) -> list[bytes]:
         """Returns the end packet; arguments and errors are those of ContainerWriter."""
-        num_frames = self._frames.finish(num_samples, codes_hash)
-        body = _END.pack(END_MAGIC, num_frames, num_samples, codes_hash)
+        total = self._frames.finish(num_samples, codes_hash, num_frames)
+        body = _END.pack(END_MAGIC, total, num_samples, codes_hash)
         packet = body + _CRC.pack(crc32(body, self._salt))
         self.container_bytes += len(packet)
         return [packet]

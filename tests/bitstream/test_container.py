@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.bitstream import BlockRead, ContainerReader, ContainerWriter, HeaderRead, MetadataRead, StreamEnd
+from codec.bitstream import (
+    BlockRead,
+    ContainerReader,
+    ContainerWriter,
+    HeaderRead,
+    Lost,
+    MetadataRead,
+    StreamEnd,
+)
 from codec.errors import UsageError
 from tests.bitstream.streams import (
     HASH,
@@ -130,6 +138,23 @@ def test_a_writer_may_leave_out_blocks_that_it_does_not_have() -> None:
     events = read(b"".join(parts))
     assert [getattr(event, "position", None) for event in events] == [None, 0, 4, 12, None]
     assert end_of(events).num_samples == 16 * 320
+
+
+def test_a_writer_may_leave_out_the_last_blocks() -> None:
+    for num_frames in (4, 5, 1000):
+        writer = ContainerWriter(HEADER)
+        data = b"".join(writer.start() + writer.block(0, b"a", 4))
+        for wrong in (3, -1, 1 << 48):
+            with pytest.raises(UsageError, match="the blocks hold 4 frames"):
+                writer.finish(320, HASH, wrong)
+        events = read(data + b"".join(writer.finish(num_frames * 320, HASH, num_frames)))
+        missing = [Lost(4, num_frames - 4, "missing")] if num_frames > 4 else []
+        assert events[2:] == [*missing, StreamEnd(num_frames, num_frames * 320, HASH, None)]
+    writer = ContainerWriter(HEADER)
+    writer.start()
+    writer.block(0, b"a", 3)
+    with pytest.raises(UsageError, match="the blocks hold 3 frames"):
+        writer.finish(320, HASH, 4)
 
 
 @pytest.mark.parametrize(
