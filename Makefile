@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codec needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable '.[train,eval,dev]'
+	$(PIP) --no-build-isolation --editable '.[train,eval,recipes,dev]'
 	@$(PIP) pesq >.venv/pesq.log 2>&1 || \
 		echo "warning: pesq did not build (is there a C compiler? see .venv/pesq.log): PESQ columns will show '-'" >&2
 	touch $@
