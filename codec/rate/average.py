@@ -1,0 +1,109 @@
+"""ABR: a given rate on average, bits lent and saved between frames and windows by a bounded reservoir."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from codec.rate.control import WindowControl
+from codec.rate.trellis import COARSEST, FINEST, Choice, Trellis
+from codec.rate.window import Window
+
+# Bits change by a factor of e for about so many steps of the slope's index.
+_STEPS_A_FACTOR = 55.0
+# A stream pays for its header and footer during its first seconds, and is exact from then on.
+_PAYING_SECONDS = 8.0
+# How much of the tolerance the reservoir may use; what is saved is easier to spend at the end than a debt.
+_DEBT, _SAVINGS = 0.35, 0.8
+# Before, a window may lend so many seconds.
+_FIRST_LOAN = 1.0
+_MOST_SECONDS = 4.0
+# Debts and savings are to be gone after so many seconds, and slopes are averaged over as many.
+_RETURN_SECONDS = 4.0
+# The share of all bits that the last window aims at.
+_AIM = 0.0015
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent: bits of all channels.
+
+    Attributes:
+        frame_bits: for a frame.
+        fixed_bits: what the stream takes beside its windows.
+        free_frames: frames at the start that stand for no time of the sound (the codec's delay).
+        frame_rate: frames a second.
+        tolerance: share of all bits by which the stream may miss its target.
+    """
+
+    frame_bits: float
+    fixed_bits: int
+    free_frames: float
+    frame_rate: float
+    tolerance: float
+
+
+class AverageRate(WindowControl):
+    """Keeps to a slope that follows the target slowly, within what the reservoir holds.
+
+    The last window is decided by what is left, and anew while its real size misses that.
+    """
+
+    def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None, budget: Budget) -> None:
+        super().__init__(trellis, overhead, max_frame_bits)
+        self._budget = budget
+        self._frames = 0
+        self._granted = -budget.free_frames * budget.frame_bits
+        self._spent = 0.0
+        self._index: float | None = None
+
+    def set_budget(self, budget: Budget) -> None:
+        """Take another target from the next window on."""
+        if self._index is not None:
+            change = math.log(budget.frame_bits / self._budget.frame_bits)
+            self._index -= _STEPS_A_FACTOR * change
+        self._budget = budget
+
+    def _choose(self, window: Window, final: bool) -> Choice:
+        left = self._left(window, final)
+        total = self._granted_after(window)
+        if final:
+            self._aim = (left - _AIM * total, left + _AIM * total)
+        if final or self._index is None:
+            return self._spend(window, left)
+        choice = self._trellis.choose(window, [round(self._index)])[0]
+        slack = self._slack(window)
+        lowest, highest = left - _SAVINGS * slack, left + _DEBT * slack
+        expected = self._expected(choice)
+        if lowest <= expected <= highest:
+            return choice
+        return self._spend(window, highest if expected > highest else lowest)
+
+    def _settle(self, window: Window, choice: Choice, bits: int) -> None:
+        debt = bits - self._left(window, False)
+        self._granted = self._granted_after(window)
+        self._spent += bits
+        self._frames += window.frames
+        share = min(window.frames / (_RETURN_SECONDS * self._budget.frame_rate), 1.0)
+        index = float(choice.index) if self._index is None else self._index
+        index += share * (choice.index - index)
+        owed = debt / (self._budget.frame_bits * _RETURN_SECONDS * self._budget.frame_rate)
+        index += share * _STEPS_A_FACTOR * owed
+        self._index = min(max(index, float(FINEST)), float(COARSEST))
+
+    def _granted_after(self, window: Window) -> float:
+        return self._granted + self._budget.frame_bits * window.frames
+
+    def _left(self, window: Window, final: bool) -> float:
+        """Bits that the window may take to leave neither debt nor savings."""
+        seconds = (self._frames + window.frames) / self._budget.frame_rate
+        paid = 1.0 if final else min(seconds / _PAYING_SECONDS, 1.0)
+        return self._granted_after(window) - self._budget.fixed_bits * paid - self._spent
+
+    def _slack(self, window: Window) -> float:
+        """Bits that debts or savings may come to after the window."""
+        budget = self._budget
+        seconds = (self._frames + window.frames) / budget.frame_rate
+        loan = max(_FIRST_LOAN * (1.0 - seconds / _PAYING_SECONDS), 0.0)
+        most = min(budget.tolerance * seconds + loan, _MOST_SECONDS)
+        return most * budget.frame_bits * budget.frame_rate

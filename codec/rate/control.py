@@ -1,0 +1,85 @@
+"""What all rate controls have in common that decide window by window."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from codec.rate.trellis import COARSEST, Choice, Trellis
+from codec.rate.window import Window
+
+# A window whose real size misses its aim is decided anew so many times.
+_MOST_TRIES = 5
+# The expected size follows the real ones of about so many frames.
+_MEMORY = 150.0
+
+
+class WindowControl(ABC):
+    """Decides windows in order: `choose`, then `revise` with the real size until it has no better choice.
+
+    Sizes are bits of a whole window as it is sent, with all that is not codes.
+
+    Args:
+        trellis: of the model.
+        overhead: bits of a window beside its codes.
+        max_frame_bits: no window takes more bits a frame, unless its fewest codebooks do; None for no limit.
+    """
+
+    def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None) -> None:
+        self._trellis = trellis
+        self._overhead = overhead
+        self._max_frame_bits = max_frame_bits
+        self._ratio = 1.0  # of real to estimated sizes
+        self._tries = 0
+        self._aim: tuple[float, float] | None = None
+
+    def choose(self, window: Window, final: bool) -> Choice:
+        """The numbers of codebooks of the next window; ``final`` tells that none follows."""
+        self._tries = 0
+        self._aim = None
+        choice = self._choose(window, final)
+        limit = self._limit(window)
+        return choice if self._expected(choice) <= limit else self._spend(window, limit)
+
+    def revise(self, window: Window, choice: Choice, bits: int) -> Choice | None:
+        """A better choice, now that the real size of the last one is known, or None: then that one holds."""
+        self._tries += 1
+        better = self._better(window, choice, bits)
+        if better is None:
+            share = min(window.frames / _MEMORY, 1.0)
+            ratio = (bits - self._overhead) / max(choice.bits, 1.0)
+            self._ratio += share * (min(max(ratio, 0.5), 2.0) - self._ratio)
+            self._settle(window, choice, bits)
+        return better
+
+    @abstractmethod
+    def _choose(self, window: Window, final: bool) -> Choice:
+        """See `choose`; may set ``_aim``, bounds that the real size should keep."""
+
+    @abstractmethod
+    def _settle(self, window: Window, choice: Choice, bits: int) -> None:
+        """Note what was sent."""
+
+    def _better(self, window: Window, choice: Choice, bits: int) -> Choice | None:
+        limit = self._limit(window)
+        expected = self._expected(choice)
+        if bits > limit:
+            if choice.index == COARSEST:
+                return None
+            if self._tries > _MOST_TRIES:
+                return self._trellis.choose(window, [COARSEST])[0]
+            return self._spend(window, expected + limit * (1 - 0.01 * self._tries) - bits)
+        if self._aim is None or self._tries > _MOST_TRIES or self._aim[0] <= bits <= self._aim[1]:
+            return None
+        middle = min(sum(self._aim) / 2, limit)
+        better = self._spend(window, expected + middle - bits)
+        return None if better.index == choice.index else better
+
+    def _limit(self, window: Window) -> float:
+        return float("inf") if self._max_frame_bits is None else self._max_frame_bits * window.frames
+
+    def _expected(self, choice: Choice) -> float:
+        return choice.bits * self._ratio + self._overhead
+
+    def _spend(self, window: Window, bits: float) -> Choice:
+        """The best choice that is expected to take at most so many bits."""
+        return self._trellis.spend(window, (bits - self._overhead) / self._ratio)

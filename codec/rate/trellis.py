@@ -1,0 +1,111 @@
+"""The numbers of codebooks that lose least for their bits: a Lagrangian trellis over frames.
+
+For a slope s the sum of distortion + s x bits is minimized, with the price of telling the numbers included,
+by the Viterbi algorithm (Ortega and Ramchandran, "Rate-distortion methods for image and video compression",
+IEEE Signal Processing Magazine 1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.rate.window import COST_UNIT, Window
+
+Counts = NDArray[np.int64]
+
+# Slopes are powers of two, so many steps an octave: a step changes the bits by about 2 %.
+_STEPS = 16
+FINEST, COARSEST = -26 * _STEPS, 2 * _STEPS
+"""The range of slopes: all codebooks, and one."""
+
+# Slopes tried at once when one is looked for.
+_TRIED = 8
+
+
+def slope(index: int) -> float:
+    """Distortion that a bit must save."""
+    return float(2.0 ** (index / _STEPS))
+
+
+class Choice(NamedTuple):
+    """``counts`` ``[C, F]``, the bits they are thought to take, and the slope's index that led to them."""
+
+    counts: Counts
+    bits: float
+    index: int
+
+
+class Trellis:
+    """Decides windows of one model.
+
+    Args:
+        count_costs: ``[M + 2, M + 1]`` int64, what a number n costs after each n before it, in parts of
+            `COST_UNIT`; the last row holds at the start of a window.
+    """
+
+    def __init__(self, count_costs: NDArray[np.int64]) -> None:
+        self._first = count_costs[-1].astype(np.float64)
+        self._change = np.ascontiguousarray(count_costs[:-1].T.astype(np.float64))  # [after, before]
+
+    def choose(self, window: Window, indices: Sequence[int]) -> list[Choice]:
+        """The best numbers for each slope; where one number for all frames is better, that."""
+        slopes = np.array([slope(index) for index in indices]) / COST_UNIT
+        counts = self._walk(window, slopes)
+        bits = self._bits(window, counts)
+        rows = counts[..., None]
+        spread = np.take_along_axis(window.distortion[None], rows, axis=3).sum(axis=(1, 2, 3)) + slopes * bits
+        even_bits = window.bits.sum(axis=(0, 1))
+        even = window.distortion.sum(axis=(0, 1)) + slopes[:, None] * even_bits
+        best = even.argmin(axis=1)
+        choices = []
+        for at, index in enumerate(indices):
+            if even[at, best[at]] <= spread[at]:
+                same = np.full(counts.shape[1:], best[at])
+                choices.append(Choice(same, float(even_bits[best[at]]) / COST_UNIT, index))
+            else:
+                choices.append(Choice(counts[at], float(bits[at]) / COST_UNIT, index))
+        return choices
+
+    def spend(self, window: Window, bits: float) -> Choice:
+        """The best numbers that take at most so many bits, as far as is thought; if none do, the fewest."""
+        low, high = FINEST, COARSEST
+        best = None
+        while best is None or high - low > 1:
+            tried = sorted({low + (high - low) * step // _TRIED for step in range(1, _TRIED + 1)})
+            choices = self.choose(window, tried)
+            fitting = [choice for choice in choices if choice.bits <= bits]
+            best = fitting[0] if fitting else choices[-1]
+            low = max([low, *(index for index in tried if index < best.index)])
+            high = best.index
+        return best
+
+    def _walk(self, window: Window, slopes: NDArray[np.float64]) -> Counts:
+        """The paths ``[L, C, F]`` of least cost for slopes ``[L]``."""
+        per_bit = slopes[:, None, None]
+        change = (slopes[:, None, None] * self._change)[:, None]
+        frames = window.frames
+        costs = window.distortion[None] + per_bit[..., None] * window.bits[None]  # [L, C, F, M + 1]
+        total = costs[:, :, 0] + per_bit * self._first
+        origins = np.zeros((frames, *total.shape), np.int64)
+        for frame in range(1, frames):
+            reached = total[:, :, None, :] + change
+            origins[frame] = reached.argmin(axis=3)
+            total = reached.min(axis=3) + costs[:, :, frame]
+        counts = np.empty(costs.shape[:3], np.int64)
+        counts[:, :, -1] = total.argmin(axis=2)
+        for frame in range(frames - 1, 0, -1):
+            at = counts[:, :, frame, None]
+            counts[:, :, frame - 1] = np.take_along_axis(origins[frame], at, axis=2)[..., 0]
+        return counts
+
+    def _bits(self, window: Window, counts: Counts) -> NDArray[np.float64]:
+        """What the codes and the numbers ``[L, C, F]`` take, ``[L]``."""
+        codes = np.take_along_axis(window.bits[None], counts[..., None], axis=3).sum(axis=(1, 2, 3))
+        first = self._first[counts[:, :, 0]].sum(axis=1)
+        changes = self._change[counts[:, :, 1:], counts[:, :, :-1]].sum(axis=(1, 2))
+        total: NDArray[np.float64] = codes + first + changes
+        return total
