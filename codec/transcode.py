@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from codec.bitstream import (
@@ -20,7 +18,6 @@ from codec.bitstream import (
 )
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
-from codec.rate import codebook_bitrate
 from codec.streaming.setup import check_model, payload_coder
 
 
@@ -33,12 +30,13 @@ class Transcoder:
     Args:
         model: that the stream names.
         header: of the stream.
-        num_codebooks: n, from 1 to what the stream has.
+        num_codebooks: n, from 1 to what the model has.
         name: what messages call the stream.
 
     Attributes:
-        header: of the new stream.
+        header: of both streams; how many codebooks a frame sends is a matter of its block.
         tags: of both streams, as far as they came before the first block.
+        dropped: codes that were left out so far.
         damage: what of the stream could not be read; frames count as in `Lost`.
         end: the last event, when it was taken.
 
@@ -54,19 +52,17 @@ class Transcoder:
                 f"{name} is of the model {header.model_name}, whose codebooks are of use only together: "
                 "decode it and encode the sound at the lower bitrate"
             )
-        if not 1 <= num_codebooks <= header.num_codebooks:
-            rate = codebook_bitrate(model) * header.channels / 1000
-            raise UsageError(
-                f"{name} has {header.num_codebooks} codebooks ({rate * header.num_codebooks:g} kbit/s), of "
-                f"which 1 to {header.num_codebooks} can be kept, not {num_codebooks} "
-                f"({rate * num_codebooks:g} kbit/s)"
-            )
-        self.header = replace(header, num_codebooks=num_codebooks)
+        highest = model.bottleneck.num_codebooks
+        if not 1 <= num_codebooks <= highest:
+            raise UsageError(f"of {name}, 1 to {highest} codebooks can be kept, not {num_codebooks}")
+        self.header = header
+        self.dropped = 0
         self.tags: Tags = ()
         self.damage: list[Lost] = []
         self.end: StreamEnd | None = None
         self._name = name
-        self._source, self._target = payload_coder(header), payload_coder(self.header)
+        self._keep = num_codebooks
+        self._coder = payload_coder(header)
         self._limit = model.bottleneck.codebook_size
         self._writer = ContainerWriter(self.header)
         self._source_hash, self._hash = CodesHash(), CodesHash()
@@ -106,7 +102,7 @@ class Transcoder:
     def _block(self, event: BlockRead) -> list[bytes]:
         output = self._start()
         try:
-            codes = self._source.unpack(event.payload)
+            codes = self._coder.unpack(event.payload)
             self._check(codes)
         except CodecError as error:
             self.damage.append(Lost(event.position, self.header.block_frames, str(error)))
@@ -116,10 +112,11 @@ class Transcoder:
                 f"{self._name} goes on after a short block, and only its last may be short: decode it instead"
             )
         self._frames = event.position + codes.shape[2]
-        kept = codes[:, : self.header.num_codebooks]
+        kept = codes[:, : self._keep]
+        self.dropped += int(np.count_nonzero(codes[:, self._keep :] >= 0))
         self._source_hash.update(codes)
         self._hash.update(kept)
-        return output + self._writer.block(event.position, self._target.pack(kept), codes.shape[2])
+        return output + self._writer.block(event.position, self._coder.pack(kept), codes.shape[2])
 
     def _check(self, codes: Codes) -> None:
         highest = int(np.max(codes, initial=-1))
@@ -127,7 +124,7 @@ class Transcoder:
             raise CodecError(f"the code {highest} in codebooks of {self._limit} words")
 
     def _finish(self, end: StreamEnd) -> list[bytes]:
-        """The footer; none where that of the stream or its last block is lost, so that it is cut too."""
+        """The footer; none where that of the stream is lost, so that its decoder tells so too."""
         self.end = end
         output = self._start()
         whole = not self.damage and end.codes_hash is not None
@@ -135,6 +132,6 @@ class Transcoder:
             self.damage.append(Lost(end.num_frames, 0, end.reason))
         elif whole and end.codes_hash != self._source_hash.digest():
             self.damage.append(Lost(end.num_frames, 0, "its codes are not those that were encoded"))
-        if end.num_samples is None or self._frames != end.num_frames:
+        if end.num_samples is None:
             return output
-        return output + self._writer.finish(end.num_samples, self._hash.digest())
+        return output + self._writer.finish(end.num_samples, self._hash.digest(), end.num_frames)

@@ -105,6 +105,7 @@ class _Decoding:
             channels=header.channels,
             model=header.model_name,
             model_id=header.model_id.hex(),
+            mode=header.mode,
             codebooks=header.num_codebooks,
             file_bytes=self._num_bytes,
             payload_bits=8 * self._decoder.payload_bytes,

@@ -100,6 +100,7 @@ class _Encoding:
             channels=reader.channels,
             model=header.model_name,
             model_id=header.model_id.hex(),
+            mode=header.mode,
             codebooks=header.num_codebooks,
             file_bytes=payload + container,
             payload_bits=8 * payload,

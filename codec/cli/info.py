@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codec.cli.console import Console, count
+from codec.cli.console import Console, count, printable
 from codec.cli.options import Json, ModelOfStream
 from codec.cli.signals import Stop
-from codec.cli.streams import Input, open_input
+from codec.cli.streams import open_input
+from codec.cli.times import show_time
 from codec.errors import CodecError
 
 if TYPE_CHECKING:
-    from codec.bitstream import Event, StreamHeader
-
-_READ_BYTES = 1 << 16
+    from codec.bitstream import StreamHeader
+    from codec.model import CodecModel
 
 
 def info(
@@ -24,93 +23,29 @@ def info(
     model: ModelOfStream = None,
     as_json: Json = False,
 ) -> int:
-    """Show what a bitstream holds: duration, bits, model, latency, damage.
+    """Show what a bitstream holds: duration, bits before and after entropy coding, model, latency, tags,
+    damage.
 
-    Works without the model; only the latency is then unknown.
+    Works without the model, but for the latency, and the number of codebooks where that varies.
     """
+    from codec.cli.headers import read_opening
+    from codec.cli.inspection import inspect
+
     console = Console(json=as_json)
     with Stop() as stop, open_input(source, stop) as stream:
-        header, report = _inspect(stream, console)
-    report["latency_ms"], unknown = _latency(header, model)
+        opening = read_opening(stream)
+        found, missing = _find_model(opening.header, model)
+        report = inspect(stream, opening, found, console)
+    report["latency_ms"] = 1000.0 * found.latency / found.config.sample_rate if found else None
     if as_json:
         console.report(report)
     else:
-        print("\n".join(_lines(report, unknown)))
+        print("\n".join(_lines(report, missing)))
     return 0
 
 
-@dataclass
-class _Contents:
-    """What the events of a stream add up to; `num_samples` is None where no footer tells it."""
-
-    frames: int = 0
-    blocks: int = 0
-    damaged_blocks: int = 0
-    num_samples: int | None = None
-
-
-def _inspect(stream: Input, console: Console) -> tuple[StreamHeader, dict[str, Any]]:
-    """Read the stream to its end: its header, and all that can be told without the model."""
-    from codec.bitstream import FORMAT_VERSION, ContainerReader
-
-    reader = ContainerReader(stream.name)
-    contents, size = _Contents(), 0
-    while data := stream.read(_READ_BYTES):
-        size += len(data)
-        for event in reader.push(data):
-            _add(event, contents, reader.header, stream.name, console)
-    for event in reader.finish():
-        _add(event, contents, reader.header, stream.name, console)
-    header = reader.header
-    assert header is not None  # finish() refuses a stream without one
-    samples = contents.num_samples
-    if samples is None:
-        samples = contents.frames * header.hop * header.sample_rate // header.coded_rate
-    seconds = samples / header.sample_rate
-    return header, {
-        "input": stream.name,
-        "format_version": FORMAT_VERSION,
-        "seconds": seconds,
-        "samples": samples,
-        "sample_rate": header.sample_rate,
-        "channels": header.channels,
-        "model": header.model_name,
-        "model_id": header.model_id.hex(),
-        "codebooks": header.num_codebooks,
-        "bits_per_code": header.bits_per_code,
-        "frame_rate": header.coded_rate / header.hop,
-        "blocks": contents.blocks,
-        "damaged_blocks": contents.damaged_blocks,
-        "file_bytes": size,
-        "payload_bits": 8 * reader.payload_bytes,
-        "container_bits": 8 * reader.container_bytes,
-        "damaged_bits": 8 * reader.skipped_bytes,
-        "kbps": 8 * size / seconds / 1000 if seconds else None,
-    }
-
-
-def _add(event: Event, contents: _Contents, header: StreamHeader | None, name: str, console: Console) -> None:
-    from codec.bitstream import BlockRead, Lost, StreamEnd
-
-    assert header is not None  # it is known before any event
-    if isinstance(event, BlockRead):
-        contents.blocks += 1
-    elif isinstance(event, Lost):
-        blocks = -(-event.frames // header.block_frames)
-        contents.blocks += blocks
-        contents.damaged_blocks += blocks
-        place = event.position // header.block_frames
-        what = f"{count(blocks, 'block')} from block {place} on: " if blocks else ""
-        console.warn(f"{name}: {what}{event.reason}")
-    elif isinstance(event, StreamEnd):
-        contents.frames = event.num_frames
-        contents.num_samples = event.num_samples
-        if event.reason:
-            console.warn(f"{name}: {event.reason}")
-
-
-def _latency(header: StreamHeader, name: str | None) -> tuple[float | None, str]:
-    """Milliseconds that the model of the stream delays a live signal, or None and why they are unknown."""
+def _find_model(header: StreamHeader, name: str | None) -> tuple[CodecModel | None, str]:
+    """The model of the stream, or why it is not at hand."""
     from codec.checkpoint import load_model, model_id
 
     try:
@@ -119,29 +54,55 @@ def _latency(header: StreamHeader, name: str | None) -> tuple[float | None, str]
         return None, str(error)
     if model_id(model) != header.model_id:
         return None, f"the {model.config.name} found here has another id, {model_id(model).hex()}"
-    return 1000.0 * model.latency / model.config.sample_rate, ""
+    return model, ""
 
 
-def _lines(report: dict[str, Any], unknown: str) -> list[str]:
-    """The report for people."""
-    seconds, rate = report["seconds"], report["sample_rate"]
-    latency = report["latency_ms"]
+def _lines(report: dict[str, Any], missing: str) -> list[str]:
+    """The report for people; `missing` says why there is no model."""
+    seconds, latency = report["seconds"], report["latency_ms"]
     per_second = 1000 * seconds if seconds else float("inf")
     payload, container = report["payload_bits"], report["container_bits"]
     rows = {
-        "duration": f"{seconds:.3f} s, {count(report['samples'], 'sample')} at {rate} Hz",
+        "duration": f"{seconds:.3f} s{_clock(seconds)}, {count(report['samples'], 'sample')} at "
+        f"{report['sample_rate']} Hz",
         "channels": f"{report['channels']}",
         "model": f"{report['model']}, id {report['model_id']}",
-        "codebooks": f"{report['codebooks']} of {report['bits_per_code']} bits, "
-        f"{report['frame_rate']:g} frames/s",
+        "codebooks": _codebooks(report),
         "blocks": f"{report['blocks']}, {report['damaged_blocks']} damaged",
         "size": f"{count(report['file_bytes'], 'byte')}: "
         f"{payload:,} payload bits, {container:,} container bits"
         + (f", {report['damaged_bits']:,} damaged bits" if report["damaged_bits"] else ""),
+        "entropy": _entropy(report),
         "bitrate": f"{report['kbps'] or 0:.2f} kbit/s: payload {payload / per_second:.2f}, "
         f"container {container / per_second:.2f}",
-        "latency": f"{latency:g} ms" if latency is not None else f"unknown: {unknown}",
+        "mode": f"{report['mode']}",
+        "latency": f"{latency:g} ms" if latency is not None else f"unknown: {missing}",
     }
-    return [f"{report['input']}: codec bitstream, format version {report['format_version']}"] + [
-        f"  {name:<10} {value}" for name, value in rows.items()
+    # A tag may have the name of a row.
+    tags = [(key, printable(value)) for key, value in report["tags"].items()]
+    return [f"{printable(report['input'])}: codec bitstream, format version {report['format_version']}"] + [
+        f"  {name:<11} {value}" for name, value in [*rows.items(), *tags]
     ]
+
+
+def _clock(seconds: float) -> str:
+    return f" ({show_time(seconds)})" if seconds >= 60 else ""
+
+
+def _codebooks(report: dict[str, Any]) -> str:
+    sent, most = report["codebooks_per_frame"], report["codebooks"]
+    if sent is None and report["raw_index_bits"] is None:
+        number = f"up to {most}"
+    elif sent is None or sent["min"] == sent["max"]:
+        number = f"{most if sent is None else sent['max']}"
+    else:
+        number = f"{sent['mean']:.2f} on average, {sent['min']} to {sent['max']},"
+    return f"{number} of {report['bits_per_code']} bits, {report['frame_rate']:g} frames/s"
+
+
+def _entropy(report: dict[str, Any]) -> str:
+    before, after = report["raw_index_bits"], report["payload_bits"]
+    if before is None:
+        return "unknown without the model"
+    change = f" ({100 * (after - before) / before:+.1f} %)" if before else ""
+    return f"{before:,} bits of indices before entropy coding, {after:,} payload bits after{change}"

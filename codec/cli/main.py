@@ -19,9 +19,10 @@ from codec.cli.failures import explain
 from codec.cli.info import info
 from codec.cli.signals import Interrupted
 from codec.cli.train import train
+from codec.cli.transcode import transcode
 
 # A verb is a function that returns the exit code; what is heavy it imports when it runs.
-VERBS = (encode, decode, info, train)
+VERBS = (encode, decode, transcode, info, train)
 
 app = typer.Typer(
     name="codec",

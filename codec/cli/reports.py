@@ -21,7 +21,8 @@ class Report:
         channels: of the sound.
         model: name of the model.
         model_id: its id, 16 hexadecimal digits.
-        codebooks: of each frame.
+        mode: how the number of codebooks of each frame was chosen.
+        codebooks: of each frame, at most.
         file_bytes: size of the bitstream.
         payload_bits: its codes.
         container_bits: its header, footer and block overhead.
@@ -38,6 +39,7 @@ class Report:
     channels: int
     model: str
     model_id: str
+    mode: str
     codebooks: int
     file_bytes: int
     payload_bits: int
@@ -67,7 +69,7 @@ class Report:
         parts = [
             f"{self.input} -> {self.output}: {self.seconds:.2f} s",
             f"{count(self.channels, 'channel')} of {self.sample_rate} Hz",
-            f"{count(self.codebooks, 'codebook')} of {self.model}",
+            f"{self._codebooks()} of {self.model}",
             self._bitrate(),
         ]
         if self.speed is not None:
@@ -75,6 +77,10 @@ class Report:
         if self.ended_by is not None:
             parts.append(f"ended by {self.ended_by} and complete up to there")
         return ", ".join(parts)
+
+    def _codebooks(self) -> str:
+        number = count(self.codebooks, "codebook")
+        return number if self.mode == "cbr" else f"{self.mode} of up to {number}"
 
     def _bitrate(self) -> str:
         if not self.seconds:

@@ -40,12 +40,24 @@ class Input(io.RawIOBase):
         self.live = not stat.S_ISREG(status.st_mode)
         self.size = None if self.live else status.st_size
         self._fd = fd
+        # Whoever shares a file as standard input may have read of it already: what is left is then the input.
+        self._seekable = not self.live and os.lseek(fd, 0, os.SEEK_CUR) == 0
         self._stop = stop
         self._arrived: int | None = None
 
     def readable(self) -> bool:
         """Always."""
         return True
+
+    def seekable(self) -> bool:
+        """Whether this is a file, and was at its start."""
+        return self._seekable
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to another byte of a file; returns its position."""
+        if not self._seekable:
+            raise io.UnsupportedOperation(f"{self.name} cannot be seeked")
+        return os.lseek(self._fd, offset, whence)
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Read at most as much as `buffer` holds; 0 at the end.

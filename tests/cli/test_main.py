@@ -11,13 +11,14 @@ def test_version(run: Run) -> None:
     assert run("--version").stdout.decode() == f"codec {codec.__version__}\n"
 
 
-@pytest.mark.parametrize("verb", [[], ["encode"], ["decode"], ["info"]])
+@pytest.mark.parametrize("verb", [[], ["encode"], ["decode"], ["transcode"], ["info"]])
 def test_help_names_every_verb_and_option(run: Run, verb: list[str]) -> None:
     result = run(*verb, "--help")
     assert result.code == 0
     expected = {
         "encode": ["--bitrate", "--codebooks", "--recursive", "--force", "--json", "--quiet", "--raw", "143"],
         "decode": ["--subtype", "--strict", "--recursive", "--model", "--raw", "143"],
+        "transcode": ["--bitrate", "--codebooks", "--recursive"],
         "info": ["--json"],
     }
     for word in expected[verb[0]] if verb else expected:

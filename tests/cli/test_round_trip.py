@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec.bitstream import ContainerWriter, PayloadCoder, StreamHeader
 from codec.cli.models import cached_model
 from tests.cli.conftest import Run, Sound
 
@@ -181,48 +180,3 @@ def test_samples_out_of_range_are_clipped_and_counted(run: Run, stream: Path) ->
     assert json.loads(clipped.stdout)["clipped_samples"] == expected
     assert json.loads(whole.stdout)["clipped_samples"] == 0
     assert np.all(integers[floats > 1] == 32767)
-
-
-def test_info(run: Run, stream: Path) -> None:
-    report = json.loads(run("info", stream, "--json").stdout)
-    expected = {
-        "seconds": 5.0,
-        "samples": 80000,
-        "sample_rate": 16000,
-        "channels": 1,
-        "model": "small",
-        "codebooks": 17,
-        "frame_rate": 50.0,
-        "blocks": 6,
-        "damaged_blocks": 0,
-        "file_bytes": stream.stat().st_size,
-        "latency_ms": 40.0,
-        "warnings": [],
-    }
-    assert {key: report[key] for key in expected} == expected
-    assert report["payload_bits"] + report["container_bits"] == 8 * stream.stat().st_size
-    assert report["kbps"] == pytest.approx(8 * stream.stat().st_size / 5 / 1000)
-    text = run("info", "-", stdin=stream.read_bytes()).stdout.decode()
-    for part in (
-        "standard input",
-        "5.000 s",
-        "16000 Hz",
-        "small",
-        report["model_id"],
-        "17 of 7 bits",
-        "40 ms",
-    ):
-        assert part in text
-
-
-def test_info_without_the_model(run: Run) -> None:
-    for name, reason in (("nonesuch", "no model nonesuch was found"), ("small", "another id")):
-        writer = ContainerWriter(StreamHeader(name, bytes(8), 16000, 1, 16000, 320, 2, 10, 100))
-        payload = PayloadCoder(2, 10, 100, 1).pack(np.zeros((1, 2, 50), np.int64))
-        parts = writer.start() + writer.block(0, payload, 50) + writer.finish(15000, bytes(8))
-        Path("foreign.nac").write_bytes(b"".join(parts))
-        result = run("info", "foreign.nac")
-        assert result.code == 0
-        assert reason in result.stdout.decode()
-        report = json.loads(run("info", "foreign.nac", "--json").stdout)
-        assert (report["latency_ms"], report["samples"], report["model"]) == (None, 15000, name)
