@@ -9,7 +9,7 @@ from codec.bitstream.events import BlockRead, Event, HeaderRead, Lost, MetadataR
 from codec.bitstream.footer import Footer, encode_footer, parse_footer
 from codec.bitstream.header import StreamHeader, parse_header
 from codec.bitstream.lengths import WrittenFrames, samples_fit
-from codec.bitstream.metadata import encode_metadata, parse_metadata
+from codec.bitstream.metadata import MAX_METADATA_BYTES, encode_metadata, parse_metadata
 from codec.bitstream.units import (
     BLOCK,
     FOOTER,
@@ -201,6 +201,7 @@ class _Body:
         self._counted = 0  # of the bytes that the scanner passed over, how many are in skipped_bytes
         self._passed = 0  # bytes passed over since the last block
         self._shortfall = 0  # frames by which the block before the one due may fall short of a full one
+        self._tag_bytes = 0
         self._leap: list[Unit] = []
         self._leapt = False
         self._end: StreamEnd | None = None
@@ -285,6 +286,9 @@ class _Body:
         self._leap.clear()
 
     def _read_metadata(self, payload: bytes) -> list[Event]:
+        if self._tag_bytes + len(payload) > MAX_METADATA_BYTES:
+            return []
+        self._tag_bytes += len(payload)
         try:
             return [MetadataRead(parse_metadata(payload))]
         except CodecError as error:

@@ -21,7 +21,7 @@ class HeaderRead:
 
 @dataclass(frozen=True)
 class MetadataRead:
-    """Tags arrived; later ones add to earlier ones.
+    """Tags arrived; later ones add to earlier ones. All of a stream take at most 65,535 bytes.
 
     Attributes:
         tags: pairs of key and value, as they were written: see `printable` before they are shown.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -206,6 +208,16 @@ def test_a_length_at_another_rate_fits_if_the_resampled_sound_does(
     frames = num_samples * coded_rate // sample_rate // head.hop
     data = b"".join(write_parts(head, [b"x"] * -(-frames // 65535), frames, num_samples))
     assert end_of(read(data)) == StreamEnd(frames, num_samples, HASH, None)
+
+
+def test_a_copied_reader_goes_on_alike() -> None:
+    data = b"".join(small_stream()[1])
+    for cut in range(0, len(data), 5):
+        reader = ContainerReader()
+        start = reader.push(data[:cut])
+        twin = copy.deepcopy(reader)
+        for each in (reader, twin):
+            assert start + each.push(data[cut:]) + each.finish() == read(data)
 
 
 def test_the_order_of_calls_is_kept() -> None:

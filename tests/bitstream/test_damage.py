@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from codec.bitstream import BlockRead, ContainerReader, HeaderRead, Lost, StreamEnd
+from codec.bitstream import BlockRead, ContainerReader, HeaderRead, Lost, MetadataRead, StreamEnd
 from codec.bitstream.crc8 import salted_crc8
 from codec.bitstream.footer import Footer, encode_footer
 from codec.bitstream.metadata import encode_metadata
@@ -254,6 +254,13 @@ def test_damaged_metadata_costs_the_tags_alone() -> None:
         assert end_of(events) == WHOLE
     broken = encode_unit(METADATA, b"\xff\xff", HEADER.crc)
     assert lost(read(joined([broken, *BLOCKS]))) == [Lost(0, 0, "a tag is longer than its metadata")]
+
+
+def test_a_flood_of_tags_is_stemmed() -> None:
+    tags = encode_unit(METADATA, encode_metadata([("k", "v" * 996)]), HEADER.crc)
+    events = read(joined([tags * 200, *BLOCKS]))
+    assert sum(isinstance(event, MetadataRead) for event in events) == 65
+    assert events[-6:] == read(joined(BLOCKS))[-6:]
 
 
 def test_units_of_a_later_kind_are_passed_over_in_silence() -> None:

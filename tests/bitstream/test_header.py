@@ -175,6 +175,7 @@ def test_an_impossible_size_is_refused_at_once(size: int) -> None:
         (9, b"/"),
         (21, bytes(4)),
         (25, b"\x21"),
+        (25, b"\xff"),
         (25, b"\x00"),
         (32, b"\xff\xff"),
         (34, b"\x11"),

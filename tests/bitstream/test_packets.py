@@ -193,6 +193,23 @@ def test_a_damaged_set_up_packet_is_refused_and_the_next_one_taken() -> None:
     assert reader.dropped == PacketCounts(foreign=4)
 
 
+@given(st.randoms(use_true_random=False))
+def test_junk_among_packets_is_read_without_an_error(rng: random.Random) -> None:
+    packets = [SETUP]
+    for packet in [*DATA[:60], END]:
+        junk = bytearray(rng.choice([packet, rng.randbytes(rng.randrange(40)), END, SETUP]))
+        for _ in range(rng.randrange(4) if junk else 0):
+            junk[rng.randrange(len(junk))] = rng.randrange(256)
+        packets += [packet, bytes(junk)][: rng.choice([1, 2, 2])]
+    events, _ = received(packets)
+    clock = 0
+    for event in events:
+        if isinstance(event, BlockRead | Lost):
+            assert event.position >= clock
+            clock = event.position + (event.frames if isinstance(event, Lost) else 1)
+    assert isinstance(events[-1], StreamEnd)
+
+
 def test_numbers_wrap() -> None:
     packets = [SETUP, *data_packets(10, first=65530)]
     assert packets[7][:2] == b"\0\0"
