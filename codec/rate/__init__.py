@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from codec.rate.targets import bits_per_frame, check_bitrate, codebook_bitrate, codebooks_for_bitrate
+from codec.rate.variable import DEFAULT_QUALITY, MAX_QUALITY, check_quality
 
-from codec.rate.targets import codebook_bitrate, codebooks_for_bitrate
-
-__all__ = ["ConstantRate", "codebook_bitrate", "codebooks_for_bitrate"]
-
-
-class ConstantRate:
-    """Sends the same number of codebooks in every frame."""
-
-    def __init__(self, num_codebooks: int) -> None:
-        self.num_codebooks = num_codebooks
-
-    def choose(self, z: Tensor, frame_energy: Tensor, bits_spent: int) -> Tensor:
-        """Codebooks ``[F]`` for the next frames."""
-        return torch.full((z.shape[-1],), self.num_codebooks, dtype=torch.int64)
+__all__ = [
+    "DEFAULT_QUALITY",
+    "MAX_QUALITY",
+    "bits_per_frame",
+    "check_bitrate",
+    "check_quality",
+    "codebook_bitrate",
+    "codebooks_for_bitrate",
+]

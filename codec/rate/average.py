@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codec.rate.control import WindowControl
 from codec.rate.trellis import COARSEST, FINEST, Choice, Trellis
@@ -13,8 +13,9 @@ from codec.rate.window import Window
 _STEPS_A_FACTOR = 55.0
 # A stream pays for its header and footer during its first seconds, and is exact from then on.
 _PAYING_SECONDS = 8.0
-# How much of the tolerance the reservoir may use; what is saved is easier to spend at the end than a debt.
-_DEBT, _SAVINGS = 0.35, 0.8
+# After that, debts and savings stay below these shares of the time so far: what is saved is easier to spend
+# in the last window than a debt is to pay.
+_DEBT, _SAVINGS = 0.004, 0.008
 # Before, a window may lend so many seconds.
 _FIRST_LOAN = 1.0
 _MOST_SECONDS = 4.0
@@ -33,14 +34,12 @@ class Budget:
         fixed_bits: what the stream takes beside its windows.
         free_frames: frames at the start that stand for no time of the sound (the codec's delay).
         frame_rate: frames a second.
-        tolerance: share of all bits by which the stream may miss its target.
     """
 
     frame_bits: float
     fixed_bits: int
     free_frames: float
     frame_rate: float
-    tolerance: float
 
 
 class AverageRate(WindowControl):
@@ -57,12 +56,11 @@ class AverageRate(WindowControl):
         self._spent = 0.0
         self._index: float | None = None
 
-    def set_budget(self, budget: Budget) -> None:
-        """Take another target from the next window on."""
+    def retarget(self, target: float) -> None:
+        """Take another number of bits a frame from the next window on."""
         if self._index is not None:
-            change = math.log(budget.frame_bits / self._budget.frame_bits)
-            self._index -= _STEPS_A_FACTOR * change
-        self._budget = budget
+            self._index -= _STEPS_A_FACTOR * math.log(target / self._budget.frame_bits)
+        self._budget = replace(self._budget, frame_bits=target)
 
     def _choose(self, window: Window, final: bool) -> Choice:
         left = self._left(window, final)
@@ -72,8 +70,7 @@ class AverageRate(WindowControl):
         if final or self._index is None:
             return self._spend(window, left)
         choice = self._trellis.choose(window, [round(self._index)])[0]
-        slack = self._slack(window)
-        lowest, highest = left - _SAVINGS * slack, left + _DEBT * slack
+        lowest, highest = left - self._slack(window, _SAVINGS), left + self._slack(window, _DEBT)
         expected = self._expected(choice)
         if lowest <= expected <= highest:
             return choice
@@ -85,8 +82,8 @@ class AverageRate(WindowControl):
         self._spent += bits
         self._frames += window.frames
         share = min(window.frames / (_RETURN_SECONDS * self._budget.frame_rate), 1.0)
-        index = float(choice.index) if self._index is None else self._index
-        index += share * (choice.index - index)
+        index = float(choice.slope) if self._index is None else self._index
+        index += share * (choice.slope - index)
         owed = debt / (self._budget.frame_bits * _RETURN_SECONDS * self._budget.frame_rate)
         index += share * _STEPS_A_FACTOR * owed
         self._index = min(max(index, float(FINEST)), float(COARSEST))
@@ -100,10 +97,10 @@ class AverageRate(WindowControl):
         paid = 1.0 if final else min(seconds / _PAYING_SECONDS, 1.0)
         return self._granted_after(window) - self._budget.fixed_bits * paid - self._spent
 
-    def _slack(self, window: Window) -> float:
-        """Bits that debts or savings may come to after the window."""
+    def _slack(self, window: Window, share: float) -> float:
+        """Bits that debts or savings of a share may come to after the window."""
         budget = self._budget
         seconds = (self._frames + window.frames) / budget.frame_rate
         loan = max(_FIRST_LOAN * (1.0 - seconds / _PAYING_SECONDS), 0.0)
-        most = min(budget.tolerance * seconds + loan, _MOST_SECONDS)
+        most = min(share * seconds + loan, _MOST_SECONDS)
         return most * budget.frame_bits * budget.frame_rate

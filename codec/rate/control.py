@@ -52,6 +52,10 @@ class WindowControl(ABC):
         return better
 
     @abstractmethod
+    def retarget(self, target: float) -> None:
+        """Take another target from the next window on."""
+
+    @abstractmethod
     def _choose(self, window: Window, final: bool) -> Choice:
         """See `choose`; may set ``_aim``, bounds that the real size should keep."""
 
@@ -63,7 +67,7 @@ class WindowControl(ABC):
         limit = self._limit(window)
         expected = self._expected(choice)
         if bits > limit:
-            if choice.index == COARSEST:
+            if choice.slope == COARSEST:
                 return None
             if self._tries > _MOST_TRIES:
                 return self._trellis.choose(window, [COARSEST])[0]
@@ -72,7 +76,7 @@ class WindowControl(ABC):
             return None
         middle = min(sum(self._aim) / 2, limit)
         better = self._spend(window, expected + middle - bits)
-        return None if better.index == choice.index else better
+        return None if better.slope == choice.slope else better
 
     def _limit(self, window: Window) -> float:
         return float("inf") if self._max_frame_bits is None else self._max_frame_bits * window.frames

@@ -26,17 +26,15 @@ FINEST, COARSEST = -26 * _STEPS, 2 * _STEPS
 _TRIED = 8
 
 
-def slope(index: int) -> float:
-    """Distortion that a bit must save."""
-    return float(2.0 ** (index / _STEPS))
-
-
 class Choice(NamedTuple):
-    """``counts`` ``[C, F]``, the bits they are thought to take, and the slope's index that led to them."""
+    """``counts`` ``[C, F]``, the bits they are thought to take, and the index of the slope they are best for.
+
+    The slope of index i is 2 ** (i / 16): the distortion that a bit must save.
+    """
 
     counts: Counts
     bits: float
-    index: int
+    slope: int
 
 
 class Trellis:
@@ -53,7 +51,7 @@ class Trellis:
 
     def choose(self, window: Window, indices: Sequence[int]) -> list[Choice]:
         """The best numbers for each slope; where one number for all frames is better, that."""
-        slopes = np.array([slope(index) for index in indices]) / COST_UNIT
+        slopes = np.array([2.0 ** (index / _STEPS) for index in indices]) / COST_UNIT
         counts = self._walk(window, slopes)
         bits = self._bits(window, counts)
         rows = counts[..., None]
@@ -79,8 +77,8 @@ class Trellis:
             choices = self.choose(window, tried)
             fitting = [choice for choice in choices if choice.bits <= bits]
             best = fitting[0] if fitting else choices[-1]
-            low = max([low, *(index for index in tried if index < best.index)])
-            high = best.index
+            low = max([low, *(index for index in tried if index < best.slope)])
+            high = best.slope
         return best
 
     def _walk(self, window: Window, slopes: NDArray[np.float64]) -> Counts:

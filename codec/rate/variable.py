@@ -30,11 +30,11 @@ class VariableRate(WindowControl):
 
     def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None, quality: float) -> None:
         super().__init__(trellis, overhead, max_frame_bits)
-        self.set_quality(quality)
+        self.retarget(quality)
 
-    def set_quality(self, quality: float) -> None:
+    def retarget(self, target: float) -> None:
         """Take another quality from the next window on; see `check_quality`."""
-        self._index = round(_COARSE + (_FINE - _COARSE) * check_quality(quality) / MAX_QUALITY)
+        self._index = round(_COARSE + (_FINE - _COARSE) * check_quality(target) / MAX_QUALITY)
 
     def _choose(self, window: Window, final: bool) -> Choice:
         return self._trellis.choose(window, [self._index])[0]

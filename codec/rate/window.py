@@ -12,8 +12,8 @@ from codec.rate.importance import Weights
 COST_UNIT = 1 << 16
 """Costs are counted in such parts of a bit."""
 
-# Errors are summed over frames, and ears forgive many small ones sooner than a large one: of the powers 0.5 to
-# 3, this one gave the best PESQ.
+# Errors are summed over frames, and ears forgive many small ones sooner than a large one: of the powers 0.5
+# to 3, this one gave the best PESQ.
 _POWER = 2.0
 # Errors become whole numbers of this unit, so that the last bits of a float decide nothing.
 _ERROR_UNIT = 2.0**-40
@@ -34,7 +34,7 @@ class Window:
     @property
     def frames(self) -> int:
         """F."""
-        return self.bits.shape[1]
+        return int(self.bits.shape[1])
 
 
 def make_window(errors: NDArray[np.float64], costs: NDArray[np.int64], weights: Weights) -> Window:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from codec.streaming.decoder import StreamDecoder
-from codec.streaming.encoder import DEFAULT_BITRATE, StreamEncoder
+from codec.streaming.encoder import StreamEncoder
+from codec.streaming.first_pass import FirstPass
 from codec.streaming.setup import Framing, check_model
+from codec.streaming.target import DEFAULT_BITRATE, Mode
 
-__all__ = ["DEFAULT_BITRATE", "Framing", "StreamDecoder", "StreamEncoder", "check_model"]
+__all__ = [
+    "DEFAULT_BITRATE",
+    "FirstPass",
+    "Framing",
+    "Mode",
+    "StreamDecoder",
+    "StreamEncoder",
+    "check_model",
+]

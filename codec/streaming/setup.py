@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
-from codec.bitstream.header import StreamHeader
+from codec.bitstream.header import RATE_MODES, StreamHeader, max_block_frames
 from codec.bitstream.payload import PayloadCoder
 from codec.checkpoint import model_id
-from codec.errors import CodecError
+from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
 from codec.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 
 Framing = Literal["container", "packets"]
 
+_PACKET_MS = (20, 10_000)
+
 
 def describe(
-    model: CodecModel, sample_rate: int, channels: int, num_codebooks: int, block_frames: int
+    model: CodecModel,
+    sample_rate: int,
+    channels: int,
+    num_codebooks: int,
+    block_frames: int,
+    mode: str = "cbr",
 ) -> StreamHeader:
     """The header of a stream of ``model``; ``sample_rate`` in Hz is that of the user's audio."""
     return StreamHeader(
@@ -28,7 +35,20 @@ def describe(
         num_codebooks=num_codebooks,
         bits_per_code=model.bottleneck.bits_per_code,
         block_frames=block_frames,
+        flags=RATE_MODES.index(mode),
     )
+
+
+def frames_of_block(model: CodecModel, channels: int, num_codebooks: int, packet_ms: float) -> int:
+    """Frames of a block of so many ms, or fewer where its payload could become too large.
+
+    Raises:
+        UsageError: the length is out of range.
+    """
+    if not _PACKET_MS[0] <= packet_ms <= _PACKET_MS[1]:
+        raise UsageError(f"a block must last {_PACKET_MS[0]} to {_PACKET_MS[1]} ms, not {packet_ms:g}")
+    longest = max_block_frames(channels, num_codebooks, model.bottleneck.bits_per_code)
+    return min(max(1, round(packet_ms / 1000 * model.frame_rate)), longest)
 
 
 def payload_coder(header: StreamHeader) -> PayloadCoder:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from codec.errors import UsageError
-from codec.rate import ConstantRate, codebook_bitrate, codebooks_for_bitrate
+from codec.rate import bits_per_frame, check_bitrate, codebook_bitrate, codebooks_for_bitrate
 from tests.small_model import small_model
 
 
 def test_a_codebook_costs_its_raw_index_bits() -> None:
     assert codebook_bitrate(small_model()) == 50 * 4
+    assert bits_per_frame(small_model(), 0.6) == pytest.approx(12)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,5 @@ def test_the_largest_number_that_fits(bitrate: float, channels: int, count: int)
 def test_out_of_range_is_refused_with_the_range(bitrate: float) -> None:
     with pytest.raises(UsageError, match=r"between 0\.2 and 0\.8 kbit/s"):
         codebooks_for_bitrate(small_model(), bitrate, 1)
-
-
-def test_constant_rate_gives_every_frame_the_same() -> None:
-    assert ConstantRate(3).choose(torch.zeros(16, 5), torch.zeros(5), 0).tolist() == [3] * 5
+    with pytest.raises(UsageError, match=r"between 0\.2 and 0\.8 kbit/s"):
+        check_bitrate(small_model(), bitrate, 1)

@@ -1,0 +1,163 @@
+"""Latent frames to the codes and payloads of blocks, as the rate mode wants it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from codec.bitstream.codes import Codes
+from codec.bitstream.payload import PayloadCoder
+from codec.engine import Engine
+from codec.rate.control import WindowControl
+from codec.rate.trellis import Counts
+from codec.streaming.appraisal import Appraiser
+from codec.streaming.latents import Frames
+
+
+class Block(NamedTuple):
+    """Codes ``[C, M', F]`` and the payload that carries them."""
+
+    codes: Codes
+    payload: bytes
+
+
+class BlockMaker(Protocol):
+    """Codes the frames of one stream, block by block."""
+
+    def push(self, frames: Frames) -> list[Block]:
+        """Take frames and return the blocks that they complete."""
+
+    def flush(self) -> list[Block]:
+        """The last block, if frames are left for one."""
+
+    def retarget(self, target: float) -> None:
+        """Take another target from the next block on whose frames have not begun."""
+
+
+class _Targets:
+    """Targets that wait for the frame from which they hold."""
+
+    def __init__(self, block_frames: int) -> None:
+        self._block_frames = block_frames
+        self._waiting: list[tuple[int, float]] = []
+
+    def add(self, frames: int, target: float) -> None:
+        """Note a target, after so many frames of the stream have come."""
+        self._waiting.append((-(-frames // self._block_frames) * self._block_frames, target))
+
+    def due(self, frame: int) -> float | None:
+        """The target that begins at a frame, the first of a block."""
+        due = [target for start, target in self._waiting if start <= frame]
+        self._waiting = [(start, target) for start, target in self._waiting if start > frame]
+        return due[-1] if due else None
+
+
+class ConstantBlocks:
+    """The same number of codebooks in all frames of a block; the target is that number.
+
+    Frames are searched as they come, many at a time.
+    """
+
+    def __init__(self, engine: Engine, coder: PayloadCoder, num_codebooks: int) -> None:
+        self._engine = engine
+        self._coder = coder
+        self._num_codebooks = num_codebooks
+        self._targets = _Targets(coder.block_frames)
+        self._frames = 0
+        self._codes = np.zeros((coder.channels, coder.num_codebooks, 0), np.int64)
+
+    def push(self, frames: Frames) -> list[Block]:
+        """See `BlockMaker`."""
+        n = self._counts(len(frames))
+        found = _search(self._engine, frames, np.tile(n, (len(frames.z), 1)))
+        self._codes = np.concatenate([self._codes, found[:, : self._coder.num_codebooks]], axis=2)
+        blocks = []
+        while self._codes.shape[2] >= self._coder.block_frames:
+            blocks.append(self._block(self._codes[:, :, : self._coder.block_frames]))
+            self._codes = self._codes[:, :, self._coder.block_frames :].copy()
+        return blocks
+
+    def flush(self) -> list[Block]:
+        """See `BlockMaker`."""
+        return [self._block(self._codes)] if self._codes.shape[2] else []
+
+    def retarget(self, target: float) -> None:
+        """See `BlockMaker`."""
+        self._targets.add(self._frames, target)
+
+    def _counts(self, frames: int) -> Counts:
+        n = np.empty(frames, np.int64)
+        for at in range(frames):
+            if (self._frames + at) % self._coder.block_frames == 0:
+                self._num_codebooks = int(self._targets.due(self._frames + at) or self._num_codebooks)
+            n[at] = self._num_codebooks
+        self._frames += frames
+        return n
+
+    def _block(self, codes: Codes) -> Block:
+        return Block(codes, self._coder.pack(codes))
+
+
+class WindowBlocks:
+    """Each block is a window: decided when all its frames are there, by a control that sees its real size.
+
+    The target is that of the control.
+    """
+
+    def __init__(
+        self, engine: Engine, coder: PayloadCoder, appraiser: Appraiser, control: WindowControl, overhead: int
+    ) -> None:
+        self._engine = engine
+        self._coder = coder
+        self._appraiser = appraiser
+        self._control = control
+        self._overhead = overhead
+        self._targets = _Targets(coder.block_frames)
+        self._frames = 0
+        self._waiting: Frames | None = None
+
+    def push(self, frames: Frames) -> list[Block]:
+        """See `BlockMaker`."""
+        self._frames += len(frames)
+        waiting = frames if self._waiting is None else self._waiting.join(frames)
+        blocks = []
+        while len(waiting) >= self._coder.block_frames:
+            block, waiting = waiting.split(self._coder.block_frames)
+            blocks.append(self._decide(block, self._frames - len(waiting) - len(block), final=False))
+        self._waiting = waiting
+        return blocks
+
+    def flush(self) -> list[Block]:
+        """See `BlockMaker`."""
+        if self._waiting is None or not len(self._waiting):
+            return []
+        return [self._decide(self._waiting, self._frames - len(self._waiting), final=True)]
+
+    def retarget(self, target: float) -> None:
+        """See `BlockMaker`."""
+        self._targets.add(self._frames, target)
+
+    def _decide(self, frames: Frames, position: int, final: bool) -> Block:
+        target = self._targets.due(position)
+        if target is not None:
+            self._control.retarget(target)
+        window = self._appraiser.window(frames)
+        choice = self._control.choose(window, final)
+        while True:
+            codes = _search(self._engine, frames, choice.counts)[:, : self._coder.num_codebooks]
+            payload = self._coder.pack(codes)
+            better = self._control.revise(window, choice, 8 * len(payload) + self._overhead)
+            if better is None:
+                return Block(codes, payload)
+            choice = better
+
+
+def _search(engine: Engine, frames: Frames, n: Counts) -> Codes:
+    """Codes ``[C, M, F]`` of frames with ``n`` ``[C, F]`` codebooks."""
+    found = [
+        engine.search(z, torch.from_numpy(np.ascontiguousarray(row))).cpu().numpy()
+        for z, row in zip(frames.z, n, strict=True)
+    ]
+    return np.stack(found)
