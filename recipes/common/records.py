@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codec.errors import CodecError
+
+Setting = TypeVar("Setting")
+# By a setting with seed 0: its results by seed.
+Results = Mapping[Setting, dict[int, dict[str, Any]]]
 
 
 class Records:
@@ -54,6 +60,25 @@ class Records:
             file.truncate(_end_of_last_line(self.path))
             file.write(line.encode() + b"\n")
         self._runs.append(json.loads(line))
+
+
+def by_setting(records: Records, kind: type[Setting], shared: Mapping[str, Any]) -> Results[Setting]:
+    """The results of finished runs, by setting and seed.
+
+    Args:
+        records: their settings are the fields of ``kind``, among them ``seed``, and what all runs share.
+        kind: a frozen dataclass.
+        shared: only runs whose setting holds all of this count.
+    """
+    wanted = json.loads(json.dumps(shared))
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    results: dict[Setting, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for run in records:
+        setting = run["setting"]
+        if all(setting.get(key) == value for key, value in wanted.items()):
+            group = kind(**{**{name: setting[name] for name in names}, "seed": 0})
+            results[group][setting["seed"]] = run["result"]
+    return dict(results)
 
 
 def _end_of_last_line(path: Path) -> int:

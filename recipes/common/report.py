@@ -48,12 +48,14 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 def verdict(differences: Sequence[float]) -> str:
     """Whether differences, one a seed, show that something is larger: by their 95 % interval.
 
-    "holds" with an interval above zero, "does not hold" below it, "not decided" with zero inside or with a
-    single seed.
+    "holds" with an interval above zero, "does not hold" below it, "equal" where all are zero, "not decided"
+    with zero inside or with a single seed.
     """
     found = interval(differences)
     if found.mean is None:
         return "not run"
+    if not any(differences):
+        return "equal"
     if found.half_width is None or abs(found.mean) <= found.half_width:
         return "not decided"
     return "holds" if found.mean > 0 else "does not hold"

@@ -73,6 +73,7 @@ def test_intervals_are_students() -> None:
         ([1.0, -1.0, 0.5], "not decided"),
         ([1.0], "not decided"),
         ([], "not run"),
+        ([0.0, 0.0], "equal"),
     ],
 )
 def test_verdicts_need_an_interval_on_one_side_of_zero(differences: list[float], expected: str) -> None:
