@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,10 +28,38 @@ _SOUND_SUFFIXES = (
 _PANEL = "Raw PCM"
 
 
+class RateMode(StrEnum):
+    """What is held: the bits of each packet, the size of the file, or the quality of the sound."""
+
+    CBR = "cbr"
+    ABR = "abr"
+    VBR = "vbr"
+
+
 _Bitrate = Annotated[
     float | None,
     typer.Option(
         "--bitrate", "-b", help="kbit/s over all channels; by default 6 a channel.", show_default=False
+    ),
+]
+_Mode = Annotated[
+    RateMode,
+    typer.Option(
+        help="cbr: as many codebooks in every frame as fit the bitrate. abr: bits go where they are heard, "
+        "and the file has the bitrate. vbr: as many bits as --quality takes.",
+    ),
+]
+_Quality = Annotated[
+    float | None, typer.Option(help="0 to 10, with --mode vbr; 5 by default.", show_default=False)
+]
+_MaxBitrate = Annotated[
+    float | None,
+    typer.Option(help="kbit/s that no packet exceeds, with --mode abr or vbr.", show_default=False),
+]
+_TwoPass = Annotated[
+    bool,
+    typer.Option(
+        "--two-pass", help="With --mode abr: listen to everything first. A pipe is kept on disk for it."
     ),
 ]
 _Codebooks = Annotated[
@@ -42,7 +71,8 @@ _PacketMs = Annotated[
     float,
     typer.Option(
         "--packet-ms",
-        help="Length of a block in ms, 20 to 10000; a live stream is sent on block by block.",
+        help="Length of a block in ms, 20 to 10000; a live stream is sent on block by block, and damage "
+        "costs whole blocks.",
     ),
 ]
 _MaxDuration = Annotated[
@@ -75,12 +105,23 @@ _Subtype = Annotated[
 
 
 @dataclass(frozen=True)
+class RateOptions:
+    """How many bits, and where; what goes together StreamEncoder knows."""
+
+    bitrate: float | None
+    codebooks: int | None
+    mode: RateMode
+    quality: float | None
+    max_bitrate: float | None
+    two_pass: bool
+
+
+@dataclass(frozen=True)
 class EncodeOptions:
     """The options that concern each file."""
 
     model: str
-    bitrate: float | None
-    codebooks: int | None
+    rates: RateOptions
     packet_ms: float
     max_duration: float
     raw: RawFormat | None
@@ -92,6 +133,10 @@ def encode(
     target: Annotated[str, typer.Argument(metavar="OUT", help="The bitstream; - is standard output.")],
     bitrate: _Bitrate = None,
     codebooks: _Codebooks = None,
+    mode: _Mode = RateMode.CBR,
+    quality: _Quality = None,
+    max_bitrate: _MaxBitrate = None,
+    two_pass: _TwoPass = False,
     model: _Model = "speech_16k",
     packet_ms: _PacketMs = 2000.0,
     max_duration: _MaxDuration = 86400.0,
@@ -105,15 +150,18 @@ def encode(
     channels: _Channels = None,
     subtype: _Subtype = None,
 ) -> int:
-    """Encode sound: WAV, FLAC, Ogg, MP3 or raw PCM, from a file or a pipe.
+    """Encode sound: WAV, FLAC, Ogg, MP3 or raw PCM, from a file or a pipe. Tags go along.
 
     SIGINT (Ctrl-C) or SIGTERM ends a recording from a pipe properly: OUT is complete up to there, and the
     exit code is 0. While a file is read, they break off: nothing is written, and the exit code is 130 or 143.
     """
     if not max_duration > 0:
         raise UsageError(f"--max-duration must be positive, not {max_duration:g}")
+    if two_pass and mode is not RateMode.ABR:
+        raise UsageError("--two-pass shares out the bits of a bitrate: add --mode abr, or leave it out")
     layout = _raw_format(raw, rate, channels, subtype)
-    options = EncodeOptions(model, bitrate, codebooks, packet_ms, max_duration, layout, force)
+    rates = RateOptions(bitrate, codebooks, mode, quality, max_bitrate, two_pass)
+    options = EncodeOptions(model, rates, packet_ms, max_duration, layout, force)
     console = Console(quiet, as_json, stdout_is_audio=target == STANDARD)
     if recursive:
         if raw:

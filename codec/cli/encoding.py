@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codec.atomic import AtomicFile
 from codec.audio_read import AudioReader
 from codec.cli.console import Console
 from codec.cli.models import cached_model
-from codec.cli.reports import Report
+from codec.cli.reports import EncodeReport
 from codec.cli.signals import Stop
-from codec.cli.streams import is_live, open_input, refuse_bad_ends
+from codec.cli.spool import Spool
+from codec.cli.streams import STANDARD, is_live, open_input, refuse_bad_ends
 from codec.errors import CodecError
-from codec.streaming import StreamEncoder
+from codec.pcm import Samples
+from codec.streaming import FirstPass, StreamEncoder
 
 if TYPE_CHECKING:
     from codec.cli.encode import EncodeOptions
@@ -25,7 +28,9 @@ _BLOCK_SECONDS = 5.12
 _MAX_BLOCK_SAMPLES = 1 << 20
 
 
-def encode_file(source: str, target: str, options: EncodeOptions, console: Console, stop: Stop) -> Report:
+def encode_file(
+    source: str, target: str, options: EncodeOptions, console: Console, stop: Stop
+) -> EncodeReport:
     """Encode one file or stream.
 
     Args:
@@ -41,11 +46,13 @@ def encode_file(source: str, target: str, options: EncodeOptions, console: Conso
         Interrupted: a signal came, and `source` is a file.
     """
     refuse_bad_ends(source, target)
-    with _open_sound(source, options, stop) as (reader, live):
+    with _open_sound(source, options, stop) as sound:
         with AtomicFile(target, options.force) as file:
-            encoding = _Encoding(reader, file, options, stop if not live else None)
+            encoding = _Encoding(sound, file, options, None if sound.live else stop)
+            reader = sound.reader
             total = reader.frames / reader.sample_rate if reader.frames is not None else None
-            with console.progress(reader.name, total) as advance:
+            passes = 2 if options.rates.two_pass else 1
+            with console.progress(reader.name, total and passes * total) as advance:
                 for samples in encoding.run():
                     advance(samples / reader.sample_rate)
         if encoding.cut:
@@ -53,45 +60,64 @@ def encode_file(source: str, target: str, options: EncodeOptions, console: Conso
         return encoding.report(stop.reason)
 
 
+@dataclass(frozen=True)
+class _Sound:
+    """What is encoded.
+
+    Attributes:
+        source: path, or `-`.
+        reader: stands at its start.
+        live: a signal is its end, and its length may come as a surprise.
+        again: whether it can be opened once more.
+    """
+
+    source: str
+    reader: AudioReader
+    live: bool
+    again: bool
+
+
 class _Encoding:
     """One running encoding, which signals break off, unless `stop` is None."""
 
-    def __init__(
-        self, reader: AudioReader, file: AtomicFile, options: EncodeOptions, stop: Stop | None
-    ) -> None:
+    def __init__(self, sound: _Sound, file: AtomicFile, options: EncodeOptions, stop: Stop | None) -> None:
         self.cut = False
-        self._reader = reader
+        self._sound = sound
+        self._reader = reader = sound.reader
         self._file = file
+        self._options = options
         self._stop = stop
         self._limit = int(min(options.max_duration * reader.sample_rate, 2.0**62))
+        seconds = int(_BLOCK_SECONDS * reader.sample_rate)
+        self._block = min(seconds, _MAX_BLOCK_SAMPLES // reader.channels)
         self._samples = 0
-        self._encoder = StreamEncoder(
-            cached_model(options.model),
-            reader.sample_rate,
-            reader.channels,
-            bitrate=options.bitrate,
-            num_codebooks=options.codebooks,
-            packet_ms=options.packet_ms,
-        )
+        self._model = cached_model(options.model)
+        # Made here, so that bad options are refused before anything is read.
+        self._first = self._start_first_pass() if options.rates.two_pass else None
+        self._encoder = None if options.rates.two_pass else self._start_encoder()
         self._started = time.perf_counter()
 
     def run(self) -> Iterator[int]:
         """Encode everything; yields the samples of each step."""
-        seconds = int(_BLOCK_SECONDS * self._reader.sample_rate)
-        block = min(seconds, _MAX_BLOCK_SAMPLES // self._reader.channels)
-        while not self.cut and len(pcm := self._reader.read(block)):
-            self.cut = self._samples + len(pcm) > self._limit
-            pcm = pcm[: self._limit - self._samples]
-            self._samples += len(pcm)
-            self._write(self._encoder.push(pcm))
-            yield len(pcm)
-        self._write(self._encoder.flush())
+        with ExitStack() as resources:
+            sound = self._sound_once()
+            if self._first is not None:
+                keep = None if self._sound.again else resources.enter_context(Spool(self._reader))
+                yield from self._listen(self._first, sound, keep)
+                self._encoder = self._first.encoder()
+                sound = keep.blocks(self._block) if keep else self._sound_again(resources)
+            assert self._encoder is not None
+            for pcm in sound:
+                self._write(self._encoder.push(pcm))
+                yield len(pcm)
+            self._write(self._encoder.flush())
 
-    def report(self, ended_by: str | None) -> Report:
+    def report(self, ended_by: str | None) -> EncodeReport:
         """How it went."""
-        reader, header = self._reader, self._encoder.header
-        payload, container = self._encoder.payload_bytes, self._encoder.container_bytes
-        return Report(
+        reader, encoder = self._reader, self._encoder
+        assert encoder is not None
+        header, payload, container = encoder.header, encoder.payload_bytes, encoder.container_bytes
+        return EncodeReport(
             input=reader.name,
             output=self._file.name,
             seconds=self._samples / reader.sample_rate,
@@ -109,7 +135,58 @@ class _Encoding:
             ended_by=ended_by,
             # Whoever ends a recording knows that its input is cut.
             warnings=[] if ended_by else list(reader.warnings),
+            raw_index_bits=encoder.raw_index_bits,
+            codebooks_per_frame=encoder.codebooks_per_frame,
         )
+
+    def _start_encoder(self) -> StreamEncoder:
+        options = self._options
+        return StreamEncoder(
+            self._model,
+            self._reader.sample_rate,
+            self._reader.channels,
+            bitrate=options.rates.bitrate,
+            num_codebooks=options.rates.codebooks,
+            packet_ms=options.packet_ms,
+            mode=options.rates.mode.value,
+            quality=options.rates.quality,
+            max_bitrate=options.rates.max_bitrate,
+            tags=self._reader.tags,
+        )
+
+    def _start_first_pass(self) -> FirstPass:
+        options = self._options
+        return FirstPass(
+            self._model,
+            self._reader.sample_rate,
+            self._reader.channels,
+            bitrate=options.rates.bitrate,
+            packet_ms=options.packet_ms,
+            max_bitrate=options.rates.max_bitrate,
+            tags=self._reader.tags,
+        )
+
+    def _listen(self, first: FirstPass, sound: Iterator[Samples], keep: Spool | None) -> Iterator[int]:
+        for pcm in sound:
+            if self._stop:
+                self._stop.check()
+            first.push(pcm)
+            if keep:
+                keep.write(pcm)
+            yield len(pcm)
+
+    def _sound_once(self) -> Iterator[Samples]:
+        """The sound as it comes, up to the longest that is allowed."""
+        while not self.cut and len(pcm := self._reader.read(self._block)):
+            self.cut = self._samples + len(pcm) > self._limit
+            pcm = pcm[: self._limit - self._samples]
+            self._samples += len(pcm)
+            yield pcm
+
+    def _sound_again(self, resources: ExitStack) -> Iterator[Samples]:
+        """The sound of a file once more."""
+        again = AudioReader(self._sound.source, self._options.raw, self._options.max_duration)
+        return resources.enter_context(again).blocks(self._block)
 
     def _write(self, parts: list[bytes]) -> None:
         with self._stop.raising() if self._stop else nullcontext():
@@ -118,16 +195,15 @@ class _Encoding:
 
 
 @contextmanager
-def _open_sound(source: str, options: EncodeOptions, stop: Stop) -> Iterator[tuple[AudioReader, bool]]:
-    """The sound, and whether it is live: then a signal is its end, and its length may come as a surprise."""
+def _open_sound(source: str, options: EncodeOptions, stop: Stop) -> Iterator[_Sound]:
     if not is_live(source):
         with AudioReader(source, options.raw, options.max_duration) as reader:
-            yield reader, False
+            yield _Sound(source, reader, live=False, again=source != STANDARD)
         return
     with open_input(source, stop) as stream, AudioReader(stream, options.raw, float("inf")) as reader:
         if (reader.frames or 0) > options.max_duration * reader.sample_rate:
             raise _too_long(reader.name, options)
-        yield reader, True
+        yield _Sound(source, reader, live=True, again=False)
 
 
 def _too_long(what: str, options: EncodeOptions) -> CodecError:

@@ -93,6 +93,29 @@ class Report:
 
 
 @dataclass(frozen=True)
+class EncodeReport(Report):
+    """One encoded file.
+
+    Attributes:
+        raw_index_bits: what the codes would take without entropy coding.
+        codebooks_per_frame: that were sent: mean, least and most.
+    """
+
+    raw_index_bits: int = 0
+    codebooks_per_frame: tuple[float, int, int] = (0.0, 0, 0)
+
+    def values(self) -> dict[str, Any]:
+        """The fields for JSON; the warnings go with the whole command."""
+        named = dict(zip(("mean", "min", "max"), self.codebooks_per_frame, strict=True))
+        return {**super().values(), "codebooks_per_frame": named}
+
+    def _codebooks(self) -> str:
+        mean, least, most = self.codebooks_per_frame
+        number = count(most, "codebook") if least == most else f"{mean:.1f} codebooks ({least} to {most})"
+        return number if self.mode == "cbr" else f"{self.mode} of {number}"
+
+
+@dataclass(frozen=True)
 class DecodeReport(Report):
     """One decoded file.
 
