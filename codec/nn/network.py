@@ -24,9 +24,15 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """Latents to audio, causally; sample i of the output belongs to sample ``i - delay`` of the input."""
+    """Latents to audio, causally; sample i of the output belongs to sample ``i - delay`` of the input.
+
+    Attributes:
+        delay: in samples.
+        memory: frames behind its own that the latents of a frame still change; None if it is all of them.
+    """
 
     delay: int
+    memory: int | None
 
     def __call__(self, z: Tensor) -> Tensor:
         """Training: z ``[B, D, F]`` to audio ``[B, F * hop]``."""

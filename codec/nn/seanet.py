@@ -133,6 +133,7 @@ class SeanetDecoder(nn.Module):
     """Latents ``[B, D, F]`` to audio ``[B, F * hop]``: the encoder's layers mirrored, without delay."""
 
     delay = 0
+    memory: int | None
 
     def __init__(self, config: CodecConfig, network: SeanetConfig) -> None:
         super().__init__()
@@ -146,6 +147,7 @@ class SeanetDecoder(nn.Module):
             layers += _residual_units(channels, network)
         self.body = LayerSequence(layers)
         self.last = CausalConv(channels, 1, network.kernel)
+        self.memory = None if network.lstm_layers else _last_touched([*layers, self.last]) // config.hop
 
     def forward(self, z: Tensor) -> Tensor:
         """See :class:`codec.nn.network.Decoder`."""
@@ -169,6 +171,19 @@ class SeanetDecoder(nn.Module):
 def _pointwise_step(layer: CausalConv, x: Tensor, valid: int) -> Tensor:
     """A step of a convolution that does not look back, and so has no state to keep."""
     return layer.step(x, layer.start(len(x)), valid)[0]
+
+
+def _last_touched(layers: list[nn.Module]) -> int:
+    """The last output row that row 0 of the input changes, through layers without recurrence."""
+    row = 0
+    for layer in layers:
+        if isinstance(layer, CausalTransposedConv):
+            row = (row + 2) * layer.stride - 1
+        elif isinstance(layer, ResidualUnit):
+            row += layer.dilated.span - 1
+        elif isinstance(layer, CausalConv):
+            row += layer.span - 1
+    return row
 
 
 def _residual_units(channels: int, network: SeanetConfig) -> list[nn.Module]:

@@ -78,6 +78,8 @@ class SpectralDecoder(nn.Module):
         super().__init__()
         self.mdct = Mdct(config.hop, network.overlap)
         self.delay = self.mdct.delay
+        # Every depthwise convolution looks back, and the lapped transform reaches into the next frame.
+        self.memory = network.blocks * (network.kernel - 1) + 1
         self.project_in = nn.Linear(config.dim, network.width)
         self.stack = ConvNextStack(network.width, network.blocks, network.kernel, network.expansion)
         self.coefficient = nn.Linear(network.width, config.hop)
