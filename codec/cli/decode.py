@@ -27,6 +27,7 @@ class DecodeOptions:
     raw: bool
     subtype: str | None
     strict: bool
+    report: str | None
     force: bool
 
 
@@ -49,33 +50,46 @@ def decode(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Write samples without a header.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a damaged bitstream: write nothing and exit with 1.")
+        bool, typer.Option("--strict", help="Refuse a damaged bitstream: write no sound and exit with 1.")
     ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a JSON file that lists the damaged spans, with or without --strict.",
+            show_default=False,
+        ),
+    ] = None,
     recursive: Recursive = False,
     jobs: Jobs = None,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Decode a bitstream to sound of the original rate, channels and length.
+    """Decode a bitstream to sound of the original rate, channels, length and tags.
 
-    What is damaged is concealed and told in a warning; the exit code is 0 then.
+    What is damaged is concealed and told in a warning; the exit code is 0 then. A damaged header is replaced
+    by its copy at the end of a file; a pipe with one is refused.
 
     SIGINT (Ctrl-C) or SIGTERM ends a stream from a pipe properly: OUT is complete up to there, and the exit
     code is 0. While a file is read, they break off: nothing is written, and the exit code is 130 or 143.
     """
-    options = DecodeOptions(model, raw, subtype, strict, force)
+    if report == STANDARD:
+        raise UsageError("the report goes into a file: name one, or ask for --json")
+    options = DecodeOptions(model, raw, subtype, strict, report, force)
     console = Console(quiet, as_json, stdout_is_audio=target == STANDARD)
     if recursive:
         if raw:
             raise UsageError("--raw goes with a single file: leave -r out")
+        if report is not None:
+            raise UsageError("--report goes with a single file: leave -r out, or ask for --json")
         return code_folder(partial(_decode_job, options), source, target, (SUFFIX,), ".wav", jobs, console)
     # Before anything heavy is loaded: a recording may be ended while that goes on.
     with Stop() as stop:
         from codec.cli.decoding import decode_file
 
-        report = decode_file(source, target, options, console, stop)
-    return tell(report, console)
+        done = decode_file(source, target, options, console, stop)
+    return tell(done, console)
 
 
 def _decode_job(options: DecodeOptions, job: Job) -> Report:

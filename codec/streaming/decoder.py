@@ -33,15 +33,22 @@ class StreamDecoder:
         framing: as the encoder's. With "packets" every ``push`` takes one packet; a gap that the next shows
             is concealed by itself, one that the caller knows of earlier by ``lost``.
         name: what messages call the stream, for example its file name.
+        header: of a container, where its own is damaged and something else told it.
     """
 
-    def __init__(self, model: CodecModel, framing: Framing = "container", name: str = "the stream") -> None:
+    def __init__(
+        self,
+        model: CodecModel,
+        framing: Framing = "container",
+        name: str = "the stream",
+        header: StreamHeader | None = None,
+    ) -> None:
         self.damage: list[Damage] = []
         self._name = name
         self._packets = framing == "packets"
         self._engine = Engine(model)
         self._engine.check_rows()
-        self._reader = PacketReader(name) if self._packets else ContainerReader(name)
+        self._reader = PacketReader(name) if self._packets else ContainerReader(name, header)
         self._coder: PayloadCoder | None = None
         self._playback: Playback | None = None
         self._concealed_ahead = 0

@@ -46,11 +46,10 @@ def test_every_kind_of_flipped_byte_is_refused_or_told(
         damaged[place] ^= 1 << int(rng.integers(8))
         Path("damaged.nac").write_bytes(damaged)
         result = run("decode", "damaged.nac", "out.wav", "--force")
-        if place < header_bytes:
-            assert result.code == 1
-            assert "damaged.nac" in result.error
-            continue
         assert result.code == 0
+        if place < header_bytes:
+            assert "damaged.nac: its header is damaged, and was read from the copy" in result.stderr
+            assert run("decode", "-", "-", stdin=bytes(damaged)).code == 1
         assert "codec: warning: damaged.nac is damaged" in result.stderr, place
         # The clock stays right, and what is far from the damage is as before.
         assert abs(soundfile.info("out.wav").frames - 80000) <= 640
@@ -110,6 +109,63 @@ def test_strict_decoding_of_damage_writes_nothing(run: Run, stream: Path) -> Non
         assert result.code == 1
         assert "--strict" in result.error
         assert not Path("out.wav").exists()
+
+
+def test_a_damaged_header_is_repaired_in_a_file_and_refused_in_a_pipe(run: Run, stream: Path) -> None:
+    assert run("decode", stream, "good.wav").code == 0
+    data = bytearray(stream.read_bytes())
+    data[20] ^= 4
+    Path("damaged.nac").write_bytes(data)
+    assert run("decode", "damaged.nac", "out.wav").code == 0
+    assert Path("out.wav").read_bytes() == Path("good.wav").read_bytes()
+    assert run("decode", "damaged.nac", "strict.wav", "--strict").code == 1
+    result = run("decode", "-", "-", stdin=bytes(data))
+    assert (result.code, result.stdout) == (1, b"")
+    assert "standard input" in result.error
+    # Neither the header nor its copy.
+    data[-30] ^= 4
+    Path("damaged.nac").write_bytes(data)
+    for command in (["decode", "damaged.nac", "b.wav"], ["info", "damaged.nac"]):
+        result = run(*command)
+        assert result.code == 1
+        assert "damaged.nac" in result.error
+    assert not Path("b.wav").exists()
+
+
+def test_damage_is_listed_in_a_file(run: Run, stream: Path) -> None:
+    assert run("decode", stream, "good.wav", "--report", "good.json").code == 0
+    expected = {"input": str(stream), "seconds": 5.0, "header_repaired": False, "places": 0, "damage": []}
+    assert json.loads(Path("good.json").read_text()).items() >= expected.items()
+    data = bytearray(stream.read_bytes())
+    for place in (len(data) * 2 // 5, len(data) * 4 // 5):
+        data[place] ^= 1
+    Path("damaged.nac").write_bytes(data)
+    assert run("decode", "damaged.nac", "bad.wav", "--report", "bad.json").code == 0
+    report = json.loads(Path("bad.json").read_text())
+    assert [(span["start_seconds"], span["frames"]) for span in report["damage"]] == [(1.98, 50), (3.98, 50)]
+    assert (report["damaged_seconds"], report["damaged_frames"], report["places"]) == (2.0, 100, 2)
+    assert all(span["reason"] for span in report["damage"])
+    # It replaces nothing without --force; and it lists everything also where the sound is refused.
+    result = run("decode", "damaged.nac", "other.wav", "--report", "bad.json")
+    assert result.code == 2
+    assert "bad.json exists already" in result.error
+    result = run("decode", "damaged.nac", "other.wav", "--report", "strict.json", "--strict")
+    assert result.code == 1
+    assert "--strict" in result.error
+    assert not Path("other.wav").exists()
+    assert json.loads(Path("strict.json").read_text()) == report
+    # No sound, no report.
+    assert run("decode", "damaged.nac", "no.xyz", "--report", "no.json").code == 2
+    assert not Path("no.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [(["--report", "-"], "--json"), (["--report", "a.json", "-r"], "-r")]
+)
+def test_reports_that_cannot_be_written(run: Run, stream: Path, arguments: list[str], word: str) -> None:
+    result = run("decode", stream, "out.wav", *arguments)
+    assert result.code == 2
+    assert word in result.error
 
 
 def test_bytes_after_the_end_are_told(run: Run, stream: Path) -> None:

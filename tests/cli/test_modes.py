@@ -141,5 +141,9 @@ def test_tags_go_along_and_come_back(run: Run, suffix: str) -> None:
     assert "  title       Drei Sätze" in lines
     data = Path(f"in{suffix}").read_bytes()
     assert run("encode", "-", "-", *SMALL, stdin=data).stdout == Path("a.nac").read_bytes()
+    back = f"out{suffix}"
+    assert run("decode", "a.nac", back).code == 0
+    with soundfile.SoundFile(back) as file:
+        assert {key: getattr(file, key) for key in TAGS} == TAGS
     assert run("transcode", "a.nac", "b.nac", "-b", 1).code == 0
     assert told(run("info", "b.nac", "--json"))["tags"] == TAGS
