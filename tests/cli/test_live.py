@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from codec.pcm import RawFormat
+from codec.wav import build_header
 from tests.cli.conftest import Run, Sound
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -90,6 +92,21 @@ def test_a_chain_passes_sound_on_while_it_comes(start: Start) -> None:
     assert (encoder.wait(PATIENCE), decoder.wait(PATIENCE)) == (0, 0)
     assert decoder.stdout is not None
     assert decoder.stdout.read() == b""
+
+
+def test_a_recorder_and_a_player_can_be_at_the_ends_of_a_chain(start: Start) -> None:
+    encoder = start("encode", "-", "-", *ENCODE)
+    decoder = start("decode", "-", "-", stdin=encoder.stdout)
+    assert encoder.stdin is not None
+    # As arecord writes it: a WAV of a little less than 2 GiB, since nobody knows when it ends.
+    layout = RawFormat(16000, 1, "s16le")
+    encoder.stdin.write(build_header(layout, 0x7FFFFF00) + noise(1.0))
+    encoder.stdin.flush()
+    header = build_header(layout, None)
+    assert receive(decoder, len(header) + 2 * (16000 - 2400))[: len(header)] == header
+    encoder.stdin.close()
+    receive(decoder, 2 * 2400)
+    assert [errors_of(program)[0] for program in (encoder, decoder)] == [0, 0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
