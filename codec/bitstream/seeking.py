@@ -123,8 +123,11 @@ class SeekableStream:
         return low, position
 
     def _first_block(self, start: int, stop: int, num_frames: int) -> tuple[int, int] | None:
-        """The first whole block from `start` on: where it is, and its first frame; None if there is none."""
-        scanner = UnitScanner(self.header)
+        """The first whole block from `start` on: where it is, and its first frame; None if there is none.
+
+        Blocks whose place no reading can believe do not count.
+        """
+        scanner, block_frames = UnitScanner(self.header), self.header.block_frames
         taken, end, final = 0, start, False
         while start + scanner.skipped + taken < stop:
             unit = scanner.next(final)
@@ -135,7 +138,7 @@ class SeekableStream:
                 end += len(data)
                 final = not data
                 scanner.push(data)
-            elif unit.kind == BLOCK and unit.position < num_frames:
+            elif unit.kind == BLOCK and unit.position < num_frames and not unit.position % block_frames:
                 return start + scanner.skipped + taken, unit.position
             else:
                 taken += unit.size

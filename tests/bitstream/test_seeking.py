@@ -9,7 +9,7 @@ import pytest
 from codec.bitstream import BlockRead, Event, Lost, SeekableStream, StreamEnd
 from codec.bitstream.footer import Footer, encode_footer
 from codec.bitstream.header import DamagedHeaderError
-from codec.bitstream.units import FOOTER, SYNC, encode_unit, unit_field
+from codec.bitstream.units import FOOTER, SYNC, encode_block, encode_unit, unit_field
 from codec.errors import CodecError
 from tests.bitstream.streams import (
     HASH,
@@ -123,6 +123,16 @@ def test_a_misplaced_copy_helps_and_never_shifts_the_clock() -> None:
     stream = opened(data)
     for start in range(900, 2100, 7):
         check_span(list(stream.events(start, start + 300)), whole, start, start + 300)
+
+
+def test_a_block_between_the_places_of_blocks_is_not_sought() -> None:
+    # A good block at frame 5,003 lies in the middle of the file, where the search looks first.
+    stray = encode_block(5003, b"no place for it", LONG.crc)
+    middle = BLOCKS // 2
+    data = b"".join([*PARTS[:middle], *[stray] * 600, *PARTS[middle:]])
+    whole = read(data)
+    for start in (4990, 5003, 9000, 14_990, 15_000, 20_000):
+        check_span(list(opened(data).events(start, start + 300)), whole, start, start + 300)
 
 
 @pytest.mark.parametrize("cut", [len(PARTS[-1]), 1, 5 * len(PARTS[-2])])
