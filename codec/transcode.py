@@ -107,16 +107,20 @@ class Transcoder:
         except CodecError as error:
             self.damage.append(Lost(event.position, self.header.block_frames, str(error)))
             return output
-        if self._frames % self.header.block_frames:
-            raise CodecError(
-                f"{self._name} goes on after a short block, and only its last may be short: decode it instead"
-            )
+        self._refuse_short(event.position)
         self._frames = event.position + codes.shape[2]
         kept = codes[:, : self._keep]
         self.dropped += int(np.count_nonzero(codes[:, self._keep :] >= 0))
         self._source_hash.update(codes)
         self._hash.update(kept)
         return output + self._writer.block(event.position, self._coder.pack(kept), codes.shape[2])
+
+    def _refuse_short(self, position: int) -> None:
+        """Check that a stream which goes on to a position did not end before it with a short block."""
+        if self._frames % self.header.block_frames and position != self._frames:
+            raise CodecError(
+                f"{self._name} goes on after a short block, and only its last may be short: decode it instead"
+            )
 
     def _check(self, codes: Codes) -> None:
         highest = int(np.max(codes, initial=-1))
@@ -134,4 +138,5 @@ class Transcoder:
             self.damage.append(Lost(end.num_frames, 0, "its codes are not those that were encoded"))
         if end.num_samples is None:
             return output
+        self._refuse_short(end.num_frames)
         return output + self._writer.finish(end.num_samples, self._hash.digest(), end.num_frames)

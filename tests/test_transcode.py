@@ -133,6 +133,20 @@ def test_codes_that_the_footer_does_not_vouch_for_are_told(
     assert [lost.reason for lost in transcoder.damage] == ["its codes are not those that were encoded"]
 
 
+@pytest.mark.parametrize("second", [True, False])
+def test_a_stream_that_goes_on_after_a_short_block_is_refused(
+    model: CodecModel, rng: np.random.Generator, second: bool
+) -> None:
+    header, codes = describe(model, 16000, 1, 4, 20), varying_codes(rng, 1, 40)
+    coder, writer = payload_coder(header), ContainerWriter(header)
+    parts = writer.start() + writer.block(0, coder.pack(codes[:, :, :13]), 20)
+    if second:
+        parts += writer.block(20, coder.pack(codes[:, :, 20:]), 20)
+    parts += writer.finish(6000, bytes(8), 40)
+    with pytest.raises(CodecError, match="goes on after a short block"):
+        transcode(model, b"".join(parts), 2)
+
+
 @pytest.mark.parametrize("n", [0, 5, -1])
 def test_codebooks_that_the_model_does_not_have(model: CodecModel, n: int) -> None:
     with pytest.raises(UsageError, match=f"of in, 1 to 4 codebooks can be kept, not {n}"):
