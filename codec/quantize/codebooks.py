@@ -15,13 +15,20 @@ Donors = Literal["usage", "split"]
 _BLOCK_ROWS = 16_384
 
 
+def half_norms_of(words: Tensor) -> Tensor:
+    """``|word|^2 / 2`` of words ``[..., D]``: ``[...]``."""
+    # One pass over the words; squaring and summing them takes two.
+    norms: Tensor = torch.linalg.vector_norm(words, dim=-1)
+    return norms.square() / 2
+
+
 def nearest_words(x: Tensor, words: Tensor, half_norms: Tensor | None = None) -> Tensor:
     """Indices ``[N]`` of the words ``[K, D]`` nearest to x ``[N, D]``; the lowest index wins a tie.
 
     ``half_norms`` are the precomputed ``|word|^2 / 2`` ``[K]``.
     """
     if half_norms is None:
-        half_norms = torch.linalg.vector_norm(words, dim=-1).square() / 2
+        half_norms = half_norms_of(words)
     if x.shape[0] > _BLOCK_ROWS:
         return torch.cat([nearest_words(block, words, half_norms) for block in torch.split(x, _BLOCK_ROWS)])
     return torch.addmm(half_norms, x, words.t(), alpha=-1).argmin(dim=-1)

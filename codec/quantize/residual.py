@@ -39,7 +39,7 @@ class ResidualVQ(VectorQuantizer):
         fit_residual(self.words, x, iterations, generator)
 
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
-        return residual_search(self.words, x, limits, beam, skip_finished=training)
+        return residual_search(self.words, self._half_norms(), x, limits, beam, skip_finished=training)
 
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
         return sum_words(chosen)
@@ -50,28 +50,28 @@ class ResidualVQ(VectorQuantizer):
 
 @torch.no_grad()
 def residual_search(
-    words: Tensor, x: Tensor, limits: Tensor, beam: int, skip_finished: bool = False
+    words: Tensor, half_norms: Tensor, x: Tensor, limits: Tensor, beam: int, skip_finished: bool = False
 ) -> Tensor:
     """Codes ``[N, M]`` of x ``[N, D]``, found codebook by codebook with ``beam`` sums kept after each.
 
     Args:
         words: codebooks ``[M, K, D]``.
+        half_norms: ``|word|^2 / 2`` ``[M, K]``.
         x: vectors.
         limits: codebooks to use ``[N]``; the codes beyond are -1.
         beam: 1 is the greedy search.
         skip_finished: see `greedy_search`.
     """
     if beam == 1:
-        return greedy_search(words, x, limits, skip_finished)
+        return greedy_search(words, half_norms, x, limits, skip_finished)
     rows = max(8, _WORKING_NUMBERS // (beam * max(words.shape[1:])) // 8 * 8)
     blocks = zip(torch.split(x, rows), torch.split(limits, rows), strict=True)
-    return torch.cat([_beam_search(words, *block, beam) for block in blocks])
+    return torch.cat([_beam_search(words, half_norms, *block, beam) for block in blocks])
 
 
-def _beam_search(words: Tensor, x: Tensor, limits: Tensor, beam: int) -> Tensor:
+def _beam_search(words: Tensor, half_norms: Tensor, x: Tensor, limits: Tensor, beam: int) -> Tensor:
     """See `residual_search`: the answer for n codebooks is the best of the sums kept after n."""
     count = len(x)
-    half_norms = torch.linalg.vector_norm(words, dim=-1).square() / 2
     answer = torch.full((count, len(words)), -1, dtype=torch.int64, device=x.device)
     residual, score = x.unsqueeze(1), x.new_zeros(count, 1)
     codes = answer.new_empty(count, 1, 0)
@@ -89,11 +89,14 @@ def _beam_search(words: Tensor, x: Tensor, limits: Tensor, beam: int) -> Tensor:
 
 
 @torch.no_grad()
-def greedy_search(words: Tensor, x: Tensor, limits: Tensor, skip_finished: bool = False) -> Tensor:
+def greedy_search(
+    words: Tensor, half_norms: Tensor, x: Tensor, limits: Tensor, skip_finished: bool = False
+) -> Tensor:
     """Codes ``[N, M]`` of x ``[N, D]``, each the word nearest to what the codebooks before it left.
 
     Args:
         words: codebooks ``[M, K, D]``.
+        half_norms: ``|word|^2 / 2`` ``[M, K]``.
         x: vectors.
         limits: codebooks to use ``[N]``; the codes beyond are -1.
         skip_finished: leave vectors out once their limit is reached. That saves time in training, but the
@@ -103,8 +106,6 @@ def greedy_search(words: Tensor, x: Tensor, limits: Tensor, skip_finished: bool 
     """
     codes = torch.full((x.shape[0], words.shape[0]), -1, dtype=torch.int64, device=x.device)
     depth = int(limits.max()) if len(limits) else 0
-    # One pass over the words; squaring and summing them takes two, a quarter of a live encoder step.
-    half_norms = torch.linalg.vector_norm(words[:depth], dim=-1).square() / 2
     rows, residual = torch.arange(x.shape[0], device=x.device), x
     for index in range(depth):
         if skip_finished:
