@@ -78,7 +78,11 @@ class PlannedRate(WindowControl):
         if final:
             self._aim = (self._left - _AIM * self._total, self._left + _AIM * self._total)
             return self._spend(window, self._left)
-        return self._trellis.choose(window, [self._slope()])[0]
+        slope = self._slope()
+        if slope == FINEST:
+            # All is sent that does any good, and more is wanted: each window takes its share.
+            return self._spend(window, self._left / (len(self._ahead) - self._window))
+        return self._trellis.choose(window, [slope])[0]
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:
         self._left -= bits

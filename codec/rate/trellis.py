@@ -70,16 +70,38 @@ class Trellis:
 
     def spend(self, window: Window, bits: float) -> Choice:
         """The best numbers that take at most so many bits, as far as is thought; if none do, the fewest."""
-        low, high = FINEST, COARSEST
-        best = None
-        while best is None or high - low > 1:
-            tried = sorted({low + (high - low) * step // _TRIED for step in range(1, _TRIED + 1)})
-            choices = self.choose(window, tried)
-            fitting = [choice for choice in choices if choice.bits <= bits]
-            best = fitting[0] if fitting else choices[-1]
-            low = max([low, *(index for index in tried if index < best.slope)])
-            high = best.slope
-        return best
+        finer, best = self.choose(window, [FINEST, COARSEST])
+        if best.bits > bits:
+            return best
+        if finer.bits <= bits:
+            # Nothing is to be gained any more, but the bits are wanted.
+            return self._between(window, self._all(window), finer, bits)
+        while best.slope - finer.slope > 1:
+            step = (best.slope - finer.slope) / _TRIED
+            tried = sorted({round(finer.slope + step * (at + 0.5)) for at in range(_TRIED)})
+            choices = self.choose(window, [index for index in tried if finer.slope < index < best.slope])
+            best = next((choice for choice in choices if choice.bits <= bits), best)
+            finer = next((choice for choice in reversed(choices) if choice.bits > bits), finer)
+        return self._between(window, finer, best, bits)
+
+    def _all(self, window: Window) -> Choice:
+        """All codebooks in all frames."""
+        counts = np.full(window.bits.shape[:2], window.bits.shape[2] - 1)
+        return Choice(counts, float(window.bits[:, :, -1].sum()) / COST_UNIT, FINEST)
+
+    def _between(self, window: Window, finer: Choice, coarser: Choice, bits: float) -> Choice:
+        """The finer choice for as many frames as the bits allow, then the coarser: where many frames are
+        alike, neighbouring slopes lie far apart."""
+        frames = np.arange(window.frames)
+        counts = np.where(frames < frames[:, None, None], finer.counts, coarser.counts)
+        taken = self._bits(window, counts) / COST_UNIT
+        if finer.bits <= bits:
+            return finer
+        fitting = np.flatnonzero(taken <= bits)
+        if not len(fitting) or taken[fitting].max() <= coarser.bits:
+            return coarser
+        best = fitting[taken[fitting].argmax()]
+        return Choice(counts[best], float(taken[best]), coarser.slope)
 
     def _walk(self, window: Window, slopes: NDArray[np.float64]) -> Counts:
         """The paths ``[L, C, F]`` of least cost for slopes ``[L]``."""
@@ -95,9 +117,9 @@ class Trellis:
             total = reached.min(axis=3) + costs[:, :, frame]
         counts = np.empty(costs.shape[:3], np.int64)
         counts[:, :, -1] = total.argmin(axis=2)
+        paths, channels = np.ix_(*map(range, counts.shape[:2]))
         for frame in range(frames - 1, 0, -1):
-            at = counts[:, :, frame, None]
-            counts[:, :, frame - 1] = np.take_along_axis(origins[frame], at, axis=2)[..., 0]
+            counts[:, :, frame - 1] = origins[frame, paths, channels, counts[:, :, frame]]
         return counts
 
     def _bits(self, window: Window, counts: Counts) -> NDArray[np.float64]:

@@ -156,8 +156,10 @@ class WindowBlocks:
 
 def _search(engine: Engine, frames: Frames, n: Counts) -> Codes:
     """Codes ``[C, M, F]`` of frames with ``n`` ``[C, F]`` codebooks."""
-    found = [
-        engine.search(z, torch.from_numpy(np.ascontiguousarray(row))).cpu().numpy()
-        for z, row in zip(frames.z, n, strict=True)
-    ]
-    return np.stack(found)
+    codes = np.empty((len(n), engine.model.bottleneck.num_codebooks, len(frames)), np.int64)
+    for channel, (z, row) in enumerate(zip(frames.z, n, strict=True)):
+        # A search goes on until the frame with the most codebooks is done: those alike go together.
+        order = row.argsort(kind="stable")
+        found = engine.search(z[:, torch.from_numpy(order)], torch.from_numpy(row[order]))
+        codes[channel][:, order] = found.cpu().numpy()
+    return codes
