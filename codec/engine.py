@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from codec.conceal import fade_to_silence
+from codec.conceal import Landmarks
 from codec.model import CodecModel
 from codec.nn.layers import State
 
@@ -52,6 +52,9 @@ _SAFE_PLAN = RowPlan((_LIVE_ROWS,), alone=True)
 
 # The plan of each model and number of threads, so that the check runs once and not for every stream.
 _PLANS: WeakKeyDictionary[CodecModel, dict[int, RowPlan]] = WeakKeyDictionary()
+_LANDMARKS: WeakKeyDictionary[CodecModel, Landmarks] = WeakKeyDictionary()
+# From then on an encoder of silence has forgotten how it began.
+_SETTLED_FRAMES = 64
 
 
 class Engine:
@@ -107,19 +110,28 @@ class Engine:
         return torch.cat(codes, dim=1), torch.cat(errors, dim=1)
 
     @torch.inference_mode()
-    def synthesize(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
-        """Codes ``[M, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
-        z = self.model.bottleneck.decode(codes.unsqueeze(0).to(self.device))[0]
-        return self._audio(z, state, self.check_rows())
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Codes ``[M, F]`` to the latents ``[D, F]`` that they stand for."""
+        return self.model.bottleneck.decode(codes.unsqueeze(0).to(self.device))[0]
 
     @torch.inference_mode()
-    def conceal(self, last: Tensor, state: State, frames: int) -> tuple[Tensor, State]:
-        """Audio ``[frames * hop]`` for a gap after a frame with the codes ``last`` ``[M, 1]``.
+    def play(self, z: Tensor, state: State) -> tuple[Tensor, State]:
+        """Latents ``[D, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
+        return self._audio(z, state, self.check_rows())
 
-        The decoder starts anew behind the gap.
-        """
-        audio, _ = self.synthesize(last, state)
-        return fade_to_silence(audio, frames), self.start_decoder()
+    def synthesize(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+        """Codes ``[M, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
+        return self.play(self.dequantize(codes), state)
+
+    @torch.inference_mode()
+    def landmarks(self) -> Landmarks:
+        """Where concealment finds its way among the latents; computed once for each model."""
+        if self.model not in _LANDMARKS:
+            hop, bottleneck = self.model.config.hop, self.model.bottleneck
+            quiet, _ = self.latents(torch.zeros(_SETTLED_FRAMES * hop), self.start_encoder())
+            words = torch.arange(bottleneck.codebook_size).expand(bottleneck.num_codebooks, -1)
+            _LANDMARKS[self.model] = Landmarks(self.dequantize(words).mean(dim=1), quiet[:, -1].clone())
+        return _LANDMARKS[self.model]
 
     def _latents(self, audio: Tensor, state: State, plan: RowPlan) -> tuple[Tensor, State]:
         hop, outputs, at = self.model.config.hop, [], 0

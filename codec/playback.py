@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codec.bitstream.header import StreamHeader
+from codec.conceal import Concealer
+from codec.damage import Damage
 from codec.engine import Engine
 from codec.errors import UsageError
 from codec.resample import Resampler
@@ -19,15 +20,6 @@ Pcm = NDArray[np.float32]
 
 # Audio comes in pieces of this many frames at most: the length of a block or a gap is what the stream claims.
 _PIECE_FRAMES = 256
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A span of the decoded audio that was concealed; of no length where only stray bytes were skipped."""
-
-    start_seconds: float
-    seconds: float
-    reason: str
 
 
 def as_codes(codes: NDArray[np.int64]) -> Tensor:
@@ -52,18 +44,27 @@ class Playback:
         engine: of the model.
         header: of the stream.
         hold: keep a frame back, so that the end can be cut where the footer says.
+        position: number of the first frame in the stream.
+        drop: samples at the model's rate that are left out of the start; its delay by default.
     """
 
-    def __init__(self, engine: Engine, header: StreamHeader, hold: bool) -> None:
+    def __init__(
+        self, engine: Engine, header: StreamHeader, hold: bool, position: int = 0, drop: int | None = None
+    ) -> None:
         self.channels = header.channels
         self._engine = engine
         self._header = header
         self._states = [engine.start_decoder() for _ in range(header.channels)]
+        model, landmarks = engine.model, engine.landmarks()
+        self._silence = landmarks.silence
+        self._concealers = [
+            Concealer(landmarks, model.frame_rate, model.decoder.memory, position)
+            for _ in range(header.channels)
+        ]
         self._resampler = Resampler(header.coded_rate, header.sample_rate, header.channels)
-        self._to_drop = engine.model.delay
-        self._frames = 0
+        self._to_drop = model.delay if drop is None else drop
+        self._frames = position
         self._emitted = 0
-        self._last: Tensor | None = None  # the last frame's codes, while a gap behind it could fade out
         self._held = np.zeros((0, header.channels), np.float32)
         # The encoder filled its last hop up, so that less than a hop lies behind the end.
         self._hold = -(-header.hop * header.sample_rate // header.coded_rate) if hold else 0
@@ -71,36 +72,32 @@ class Playback:
     def decode(self, codes: Tensor) -> Iterator[Pcm]:
         """Codes ``[C, M, F]`` to the next audio, in pieces ``[n, C]`` of bounded length."""
         for start in range(0, codes.shape[2], _PIECE_FRAMES):
-            part, audio = codes[:, :, start : start + _PIECE_FRAMES], []
-            for channel, state in enumerate(self._states):
-                channel_audio, self._states[channel] = self._engine.synthesize(part[channel], state)
-                audio.append(channel_audio.cpu())
-            self._last = part[:, :, -1:]
-            yield self._emit(audio, part.shape[2])
+            part = codes[:, :, start : start + _PIECE_FRAMES]
+            yield self._emit([self._play(channel, part[channel]) for channel in range(self.channels)])
 
-    def conceal(self, frames: int) -> Iterator[Pcm]:
-        """Audio in place of ``frames`` lost frames, in pieces ``[n, C]`` of bounded length."""
-        for start in range(0, frames, _PIECE_FRAMES):
+    def conceal(self, frames: int, following: Tensor | None = None) -> Iterator[Pcm]:
+        """Audio in place of ``frames`` lost frames, in pieces ``[n, C]`` of bounded length.
+
+        Args:
+            frames: how many; a gap may be told in parts.
+            following: codes ``[C, M, F]`` of the frames behind them, where they have arrived.
+        """
+        heard = min(frames, self._concealers[0].audible_left)
+        if heard:
+            beside = following if heard == frames else None
+            yield self._emit([self._bridge(channel, heard, beside) for channel in range(self.channels)])
+        for start in range(heard, frames, _PIECE_FRAMES):
             count = min(_PIECE_FRAMES, frames - start)
-            audio = self._silence(count) if self._last is None else self._fade(self._last, count)
-            self._last = None
-            yield self._emit(audio, count)
+            for concealer in self._concealers:
+                concealer.skip(count)
+            yield self._emit([torch.zeros(count * self._header.hop)] * self.channels)
 
-    def _fade(self, last: Tensor, frames: int) -> list[Tensor]:
-        audio = []
-        for channel, state in enumerate(self._states):
-            channel_audio, self._states[channel] = self._engine.conceal(last[channel], state, frames)
-            audio.append(channel_audio.cpu())
-        return audio
-
-    def _silence(self, frames: int) -> list[Tensor]:
-        return [torch.zeros(frames * self._header.hop)] * self._header.channels
-
-    def span(self, frames: int, reason: str) -> Damage:
-        """The place of ``frames`` lost frames that come next, in the audio that is played."""
+    def span(self, frames: int, reason: str, ahead: int = 0) -> Damage:
+        """The place of ``frames`` lost frames that come next, or ``ahead`` frames later, in the audio."""
         seconds = self._header.hop / self._header.coded_rate
         delay = self._engine.model.delay / self._header.coded_rate
-        return Damage(max(self._frames * seconds - delay, 0.0), frames * seconds, reason)
+        start = max((self._frames + ahead) * seconds - delay, 0.0)
+        return Damage(start, frames * seconds, reason, start + frames * seconds)
 
     def finish(self, num_samples: int | None) -> Pcm:
         """The rest of the audio: up to ``num_samples`` in all, or all that was sent where no footer tells."""
@@ -111,9 +108,35 @@ class Playback:
         # Only damage leaves fewer samples than the footer states; the clock stays right all the same.
         return np.pad(held[: max(missing, 0)], ((0, max(missing - len(held), 0)), (0, 0)))
 
-    def _emit(self, audio: list[Tensor], frames: int) -> Pcm:
-        self._frames += frames
+    def _play(self, channel: int, codes: Tensor) -> Tensor:
+        """Audio ``[F * hop]`` of codes ``[M, F]``."""
+        concealer, hop = self._concealers[channel], self._header.hop
+        z = self._latents(codes)
+        audio, self._states[channel] = self._engine.play(z, self._states[channel])
+        audio = audio.cpu()
+        if concealer.gain < 1:
+            ramp = torch.linspace(concealer.gain, 1, hop)
+            audio = torch.cat([audio[:hop] * ramp, audio[hop:]])
+        concealer.heard(z)
+        return audio
+
+    def _bridge(self, channel: int, frames: int, following: Tensor | None) -> Tensor:
+        """Audio ``[frames * hop]`` of a gap before frames with codes ``[C, M, F]``."""
+        concealer = self._concealers[channel]
+        beside = None if following is None else self._latents(following[channel, :, :1])[:, 0]
+        gains = concealer.gains(frames, self._header.hop)
+        z = concealer.conceal(frames, beside)
+        audio, self._states[channel] = self._engine.play(z, self._states[channel])
+        return audio.cpu() * gains
+
+    def _latents(self, codes: Tensor) -> Tensor:
+        """Latents ``[D, F]`` of codes ``[M, F]``; silence where no codebook was sent, nor noise drawn."""
+        sent = (codes[0] >= 0).to(self._silence.device)
+        return torch.where(sent, self._engine.dequantize(codes), self._silence.unsqueeze(1))
+
+    def _emit(self, audio: list[Tensor]) -> Pcm:
         samples = torch.stack(audio, dim=1).numpy()
+        self._frames += len(samples) // self._header.hop
         dropped = min(self._to_drop, len(samples))
         self._to_drop -= dropped
         ready = np.concatenate([self._held, self._resampler.push(samples[dropped:])])

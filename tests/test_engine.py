@@ -207,13 +207,12 @@ def test_where_rows_do_not_agree_every_frame_goes_alone(sensitive: str) -> None:
         assert same(run(model, [3, 9, 1]), run(model, [13]))
 
 
-def test_a_gap_is_filled_and_the_decoder_starts_anew() -> None:
-    model = MODELS["seanet"]
+def test_landmarks_lie_where_silence_and_the_mean_word_lie() -> None:
+    model = MODELS["spectral"]
     engine = Engine(model)
-    codes = run(model, [10]).codes
-    _, state = engine.synthesize(codes, engine.start_decoder())
-    audio, after = engine.conceal(codes[:, -1:], state, frames=3)
-    assert audio.shape == (3 * model.config.hop,)
-    assert audio[: model.config.hop].abs().sum() > 0
-    assert not audio[model.config.hop :].any()
-    assert all(map(torch.equal, tensors(after), tensors(engine.start_decoder())))
+    landmarks = engine.landmarks()
+    z, _ = engine.latents(torch.zeros(80 * model.config.hop), engine.start_encoder())
+    assert torch.equal(landmarks.silence, z[:, -1])
+    words = model.bottleneck.quantizer.words
+    torch.testing.assert_close(landmarks.center, words.mean(dim=1).sum(dim=0))
+    assert engine.landmarks() is landmarks

@@ -9,8 +9,8 @@ from codec.atomic import AtomicFile
 from codec.bitstream import StreamHeader
 from codec.cli.console import count
 from codec.cli.times import show_time
+from codec.damage import Damage
 from codec.errors import CodecError
-from codec.playback import Damage
 
 
 def damage_values(damage: list[Damage], header: StreamHeader) -> list[dict[str, Any]]:

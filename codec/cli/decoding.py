@@ -17,8 +17,9 @@ from codec.cli.models import cached_model
 from codec.cli.reports import DecodeReport
 from codec.cli.signals import Stop
 from codec.cli.streams import Input, open_input, refuse_bad_ends
+from codec.damage import Damage
 from codec.pcm import RawFormat
-from codec.playback import Damage, Pcm
+from codec.playback import Pcm
 from codec.streaming import StreamDecoder
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from codec.bitstream.container import ContainerReader
-from codec.bitstream.events import BlockRead, Event, Lost, StreamEnd
+from codec.bitstream.events import Event
 from codec.bitstream.header import StreamHeader
 from codec.bitstream.packets import PacketReader
-from codec.bitstream.payload import PayloadCoder
+from codec.damage import Damage, DamageLog
 from codec.engine import Engine
-from codec.errors import CodecError, UsageError
+from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.pcm import Samples
-from codec.playback import Damage, Playback, as_codes
-from codec.streaming.setup import Framing, check_model, describe, payload_coder
+from codec.playback import Playback, as_codes
+from codec.streaming.player import Player
+from codec.streaming.setup import Framing, check_model, describe
 
 Pcm = Samples
 
@@ -27,6 +27,10 @@ class StreamDecoder:
     """Decodes one stream of bytes; holds all its state, so that one model serves many streams.
 
     From a container, audio is held back by a frame, since only the footer tells where the last frame ends.
+    What is lost is concealed when the next block or packet is at hand, between the two, or at once when
+    ``lost`` says so. A copy (``copy.deepcopy``) saves a stream: it goes on by itself, and shares the model.
+    No method waits for anything but the processor, which other threads may use meanwhile: in asyncio, call
+    ``await asyncio.to_thread(decoder.push, packet)``.
 
     Args:
         model: the codec that the stream names.
@@ -34,6 +38,11 @@ class StreamDecoder:
             is concealed by itself, one that the caller knows of earlier by ``lost``.
         name: what messages call the stream, for example its file name.
         header: of a container, where its own is damaged and something else told it.
+        loss: tells of each block or packet in turn whether it is lost, to simulate a network; see
+            :mod:`codec.loss`.
+
+    Attributes:
+        damage: what was concealed or passed over so far, in the order of the audio.
     """
 
     def __init__(
@@ -42,21 +51,26 @@ class StreamDecoder:
         framing: Framing = "container",
         name: str = "the stream",
         header: StreamHeader | None = None,
+        loss: Iterator[bool] | None = None,
     ) -> None:
-        self.damage: list[Damage] = []
         self._name = name
         self._packets = framing == "packets"
         self._engine = Engine(model)
         self._engine.check_rows()
         self._reader = PacketReader(name) if self._packets else ContainerReader(name, header)
-        self._coder: PayloadCoder | None = None
-        self._playback: Playback | None = None
-        self._concealed_ahead = 0
+        self._loss = loss
+        self._log = DamageLog()
+        self._player: Player | None = None
 
     @property
     def model(self) -> CodecModel:
         """The codec."""
         return self._engine.model
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What was concealed or passed over so far, in the order of the audio; short in any stream."""
+        return self._log.places
 
     @property
     def header(self) -> StreamHeader | None:
@@ -97,88 +111,58 @@ class StreamDecoder:
 
     def last_pieces(self) -> Iterator[Pcm]:
         """As ``flush``, piece by piece."""
-        if self.header is None and self._playback is not None:
+        if self.header is None and self._player is not None:
             return  # codes were played, and no stream was pushed
         yield from self._play(self._reader.finish())
 
     def push_codes(self, codes: NDArray[np.int64]) -> Pcm:
         """Play codes ``[M, F]``, or ``[C, M, F]`` with C the same each time: audio ``[n, C]``.
 
-        Without a stream's header the audio has the model's rate; -1 stands for a codebook that was not sent.
+        Without a stream's header the audio has the model's rate; -1 stands for a codebook that was not sent,
+        and a frame without any is silence.
 
         Raises:
             CodecError: a code is out of range.
             UsageError: these are no codes of that shape.
         """
         tensor = as_codes(codes)
-        if self._playback is None:
-            header = describe(self.model, self.model.config.sample_rate, tensor.shape[0], tensor.shape[1], 1)
-            self._playback = Playback(self._engine, header, hold=False)
-        if tensor.shape[0] != self._playback.channels:
-            raise UsageError(f"codes must have {self._playback.channels} channel(s), not {tensor.shape[0]}")
-        return self._join(self._playback.decode(tensor))
+        if self._player is None:
+            rate, (channels, count, _) = self.model.config.sample_rate, tensor.shape
+            self._player = self._start(describe(self.model, rate, channels, count, 1), hold=False)
+        channels = self._player.playback.channels
+        if tensor.shape[0] != channels:
+            raise UsageError(f"codes must have {channels} channel(s), not {tensor.shape[0]}")
+        return self._join(self._player.codes(tensor.numpy()) if tensor.shape[2] else iter(()))
 
     def lost(self, frames: int) -> Pcm:
         """Conceal the next ``frames`` frames, which the caller knows to be lost, and return audio ``[n, C]``.
+
+        Without this a gap is concealed when the next packet arrives, better, since both sides are known.
 
         Raises:
             UsageError: nothing tells yet what is played, since no header and no codes came before, or
                 ``frames`` is not positive.
         """
-        if self._playback is None:
+        if self._player is None:
             raise UsageError("frames can be lost only after the header, or after codes")
         if frames < 1:
             raise UsageError(f"a gap must be of at least one frame, not {frames}")
-        self._concealed_ahead += frames
-        self.damage.append(self._playback.span(frames, "lost"))
-        return self._join(self._playback.conceal(frames))
+        return self._join(self._player.lost(frames, "lost"))
 
     def _join(self, pieces: Iterator[Pcm]) -> Pcm:
         parts = list(pieces)
-        channels = self._playback.channels if self._playback else 1
+        channels = self._player.playback.channels if self._player else 1
         return np.concatenate([np.zeros((0, channels), np.float32), *parts])
 
     def _play(self, events: list[Event]) -> Iterator[Pcm]:
         for event in events:
-            playback = self._open()
-            if isinstance(event, BlockRead):
-                yield from self._decode(event, playback)
-            elif isinstance(event, Lost):
-                yield from self._conceal(event.frames, event.reason, playback)
-            elif isinstance(event, StreamEnd):
-                if event.reason:
-                    self.damage.append(playback.span(0, event.reason))
-                # Who joined late has another clock than the footer; packets are played as they come.
-                yield playback.finish(None if self._packets else event.num_samples)
+            # Whoever goes on after the model was refused is told so each time.
+            if self._player is None:
+                assert self.header is not None  # it is the first event
+                check_model(self.header, self.model, self._name)
+                self._player = self._start(self.header, hold=not self._packets)
+            yield from self._player.play(event)
 
-    def _decode(self, event: BlockRead, playback: Playback) -> Iterator[Pcm]:
-        assert self._coder is not None
-        try:
-            codes = self._coder.unpack(event.payload)
-        except CodecError as error:
-            yield from self._conceal(self._coder.block_frames, str(error), playback)
-            return
-        # Frames that were given up as lost have been played already, should they come after all.
-        late = self._played_ahead(codes.shape[2])
-        yield from playback.decode(torch.from_numpy(codes[:, :, late:]))
-
-    def _open(self) -> Playback:
-        """The playback of the stream, whose header has arrived; refuses that of another model each time."""
-        if self._playback is None:
-            assert self.header is not None  # it is the first event
-            check_model(self.header, self.model, self._name)
-            self._playback = Playback(self._engine, self.header, hold=not self._packets)
-            self._coder = payload_coder(self.header)
-        return self._playback
-
-    def _conceal(self, frames: int, reason: str, playback: Playback) -> Iterator[Pcm]:
-        known = self._played_ahead(frames)
-        if frames == 0 or frames > known:
-            self.damage.append(playback.span(frames - known, reason))
-            yield from playback.conceal(frames - known)
-
-    def _played_ahead(self, frames: int) -> int:
-        """How many of the next ``frames`` frames were concealed before the stream came to them."""
-        known = min(self._concealed_ahead, frames)
-        self._concealed_ahead -= known
-        return known
+    def _start(self, header: StreamHeader, hold: bool) -> Player:
+        playback = Playback(self._engine, header, hold)
+        return Player(header, playback, self._packets, self._log, self._loss)
