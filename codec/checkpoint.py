@@ -1,4 +1,5 @@
-"""Released models on disk: a folder with ``model.safetensors``, ``config.yaml`` and a card."""
+"""Released models on disk: a folder with ``model.safetensors``, ``config.yaml``, a card, and mostly
+``entropy.safetensors``."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from codec.atomic import AtomicFile
+from codec.bitstream.entropy import EntropyCoder
+from codec.bitstream.tables import TABLES_NAME, EntropyTables, read_tables
 from codec.config import CodecConfig, from_mapping, read_yaml, to_mapping
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
@@ -70,6 +73,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     weights = _read_weights(folder / WEIGHTS_NAME, expected)
     model = CodecModel(config)
     model.load_state_dict(weights, strict=False)
+    if (folder / TABLES_NAME).exists():
+        model.entropy = _read_coder(folder / TABLES_NAME, model)
     model.requires_grad_(False)
     try:
         return model.eval().to(device)
@@ -78,7 +83,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
 
 
 def save_model(model: CodecModel, folder: str | Path) -> None:
-    """Write a model as a release: weights rounded to 16 bits, which then are the model.
+    """Write a model as a release: weights rounded to 16 bits, which then are the model, and its tables.
 
     bf16 has 8 bits of precision, too few for codebooks and gains: fp16 is used, whose range all weights must
     fit.
@@ -95,7 +100,13 @@ def save_model(model: CodecModel, folder: str | Path) -> None:
                 f"the weight {name} does not fit 16-bit storage: it holds huge or non-finite values"
             )
     config = yaml.safe_dump(to_mapping(model.config), sort_keys=False)
-    for name, data in ((CONFIG_NAME, config.encode()), (WEIGHTS_NAME, save(weights))):
+    files = {CONFIG_NAME: config.encode(), WEIGHTS_NAME: save(weights)}
+    if model.entropy is None:
+        # Those of another model, if there are any, would not fit.
+        (folder / TABLES_NAME).unlink(missing_ok=True)
+    else:
+        files[TABLES_NAME] = model.entropy.tables.to_bytes()
+    for name, data in files.items():
         with AtomicFile(folder / name, force=True) as file:
             file.write(data)
 
@@ -107,14 +118,15 @@ def model_id(model: CodecModel) -> bytes:
     count, goes unnoticed once the id was asked for.
     """
     hashed = {name: value for name, value in weights_of(model).items() if name.startswith(_DECODING_PREFIXES)}
-    stamp = (model.config, *((name, v.data_ptr(), v._version) for name, v in hashed.items()))
+    tables = model.entropy.tables if model.entropy else None
+    stamp = (model.config, tables, *((name, v.data_ptr(), v._version) for name, v in hashed.items()))
     known = _IDS.get(model)
     if known is None or known[0] != stamp:
-        _IDS[model] = known = (stamp, list(hashed.values()), _hash(model.config, hashed))
+        _IDS[model] = known = (stamp, list(hashed.values()), _hash(model.config, hashed, tables))
     return known[2]
 
 
-def _hash(config: CodecConfig, weights: dict[str, Tensor]) -> bytes:
+def _hash(config: CodecConfig, weights: dict[str, Tensor], tables: EntropyTables | None) -> bytes:
     digest = hashlib.sha256()
     plain = to_mapping(config)
     identity = {key: plain[key] for key in ("sample_rate", "hop", "dim")}
@@ -124,6 +136,9 @@ def _hash(config: CodecConfig, weights: dict[str, Tensor]) -> bytes:
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {list(value.shape)}".encode())
         digest.update(value.detach().cpu().half().contiguous().numpy().tobytes())
+    for name, numbers in tables.arrays() if tables else ():
+        digest.update(f"entropy.{name} {list(numbers.shape)}".encode())
+        digest.update(numbers.astype(numbers.dtype.newbyteorder("<")).tobytes())
     return digest.digest()[:8]
 
 
@@ -154,6 +169,14 @@ def _read_weights(path: Path, expected: dict[str, torch.Size]) -> dict[str, Tens
             return {name: _checked(file.get_tensor(name), name, path).float() for name in names}
     except (SafetensorError, OSError) as error:
         raise CodecError(f"{path} cannot be read ({error}): {remedy}") from error
+
+
+def _read_coder(path: Path, model: CodecModel) -> EntropyCoder:
+    tables = read_tables(path)
+    bottleneck = model.bottleneck
+    if (tables.num_codebooks, tables.codebook_size) != (bottleneck.num_codebooks, bottleneck.codebook_size):
+        raise CodecError(f"{path} is for other codebooks than the model's: make it anew with this model")
+    return EntropyCoder(tables)
 
 
 def _checked(value: Tensor, name: str, path: Path) -> Tensor:

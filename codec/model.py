@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codec.bitstream.payload import EntropyCoder
+from codec.bitstream.entropy import EntropyCoder
 from codec.config import CodecConfig
 from codec.nn.network import Decoder, Encoder, build_networks
 from codec.quantize.bottleneck import Quantized, build_bottleneck

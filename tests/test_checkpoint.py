@@ -12,10 +12,12 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from codec.bitstream import EntropyCoder
 from codec.checkpoint import find_checkpoint, load_model, model_id, save_model, weights_of
 from codec.config import to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
+from tests.bitstream.small_tables import random_tables
 from tests.small_model import SMALL, small_model
 
 
@@ -125,3 +127,34 @@ def test_weights_beyond_16_bits_are_not_released(tmp_path: Path) -> None:
     with pytest.raises(CodecError, match=r"quantizer\.words does not fit"):
         save_model(model, tmp_path / "x")
     assert not (tmp_path / "x" / "model.safetensors").exists()
+
+
+def test_tables_are_part_of_the_model_and_of_its_id(folder: Path, tmp_path: Path) -> None:
+    model = load_model(folder)
+    plain = model_id(model)
+    assert model.entropy is None
+    model.entropy = EntropyCoder(random_tables(4, 16))
+    with_tables = model_id(model)
+    assert with_tables != plain
+    save_model(model, tmp_path / "coded")
+    again = load_model(tmp_path / "coded")
+    assert again.entropy is not None
+    assert again.entropy.tables.to_bytes() == model.entropy.tables.to_bytes()
+    assert model_id(again) == model_id(copy.deepcopy(again)) == with_tables
+    model.entropy = EntropyCoder(random_tables(4, 16, seed=1))
+    assert model_id(model) not in (plain, with_tables)
+    model.entropy = None
+    assert model_id(model) == plain
+    save_model(model, tmp_path / "coded")
+    assert model_id(load_model(tmp_path / "coded")) == plain
+
+
+def test_tables_of_another_model_or_damaged_ones_are_refused(folder: Path) -> None:
+    path = folder / "entropy.safetensors"
+    for tables in (random_tables(4, 15), random_tables(3, 16)):
+        path.write_bytes(tables.to_bytes())
+        with pytest.raises(CodecError, match="other codebooks than the model's"):
+            load_model(folder)
+    path.write_bytes(random_tables(4, 16).to_bytes()[:-100])
+    with pytest.raises(CodecError, match=r"entropy\.safetensors cannot be read"):
+        load_model(folder)

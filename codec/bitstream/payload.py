@@ -5,12 +5,11 @@ A payload needs no other: its first byte tells how it is written, and how many c
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream.codes import MAX_BITS_PER_CODE, Codes, codebooks_sent
+from codec.bitstream.entropy import EntropyCoder
 from codec.errors import CodecError, UsageError
 
 _CODED = 0x80
@@ -27,19 +26,6 @@ def max_payload_bytes(num_codebooks: int, bits_per_code: int, frames: int, chann
     return 1 + (frames * channels * bits + 7) // 8
 
 
-class EntropyCoder(Protocol):
-    """Codes payloads in fewer bits; what it writes starts anew with each payload."""
-
-    def encode(self, codes: Codes, counts: bool) -> bytes:
-        """Returns codes [C, M', F] in bytes, with the numbers of codebooks where `counts` asks for them."""
-
-    def decode(self, data: bytes, channels: int, frames: int, count: int | None) -> Codes:
-        """Returns codes [C, M, F] of bytes, with `count` codebooks in each frame or as the bytes tell.
-
-        Raises CodecError where no codes lead to these bytes.
-        """
-
-
 class PayloadCoder:
     """Packs and unpacks the payloads of one stream; it keeps nothing from one payload to the next.
 
@@ -52,6 +38,7 @@ class PayloadCoder:
 
     Raises:
         UsageError: a number is out of range.
+        CodecError: the tables are for other codebooks.
     """
 
     def __init__(
@@ -70,6 +57,14 @@ class PayloadCoder:
         ):
             if not 1 <= value <= highest:
                 raise UsageError(f"{name} must lie in 1..{highest}, not {value}")
+        if tables is not None and (tables.num_codebooks, (tables.codebook_size - 1).bit_length()) != (
+            num_codebooks,
+            bits_per_code,
+        ):
+            raise CodecError(
+                f"a stream of {num_codebooks} codebooks and {bits_per_code} bits a code does not fit the"
+                f" model's entropy tables"
+            )
         self.num_codebooks = num_codebooks
         self.bits_per_code = bits_per_code
         self.block_frames = block_frames
@@ -103,14 +98,18 @@ class PayloadCoder:
     def unpack(self, payload: bytes) -> Codes:
         """Returns the codes int64 [C, M, F] of a payload, -1 where not sent.
 
-        Codes are below 2**bits_per_code: whoever holds the model checks them against its codebooks.
+        Codes of a raw payload are below 2**bits_per_code, which may be more than there are words; with tables
+        they are below the number of words.
 
         Raises:
             CodecError: no codes pack to these bytes.
         """
         frames, constant, at = self._read_start(payload)
         if not payload[0] & _CODED:
-            return self._unpack_raw(payload[at:], frames, constant)
+            codes = self._unpack_raw(payload[at:], frames, constant)
+            if self._tables is not None and codes.max() >= self._tables.codebook_size:
+                raise CodecError(f"a code of {codes.max()} where a codebook has {self._tables.codebook_size}")
+            return codes
         if self._tables is None:
             raise CodecError("the payload is entropy coded, and the model has no tables for that")
         return self._tables.decode(
@@ -142,10 +141,9 @@ class PayloadCoder:
         if not np.issubdtype(codes.dtype, np.integer):
             raise UsageError(f"codes must be integers, not {codes.dtype}")
         low, high = (int(codes.min()), int(codes.max())) if count else (-1, -1)
-        if low < -1 or high >> self.bits_per_code > 0:
-            raise UsageError(
-                f"codes must lie in 0..{(1 << self.bits_per_code) - 1}, or be -1, not {low}..{high}"
-            )
+        highest = (self._tables.codebook_size if self._tables else 1 << self.bits_per_code) - 1
+        if low < -1 or high > highest:
+            raise UsageError(f"codes must lie in 0..{highest}, or be -1, not {low}..{high}")
         return codes.astype(np.int64)
 
     def _read_start(self, payload: bytes) -> tuple[int, int, int]:

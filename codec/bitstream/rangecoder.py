@@ -6,7 +6,8 @@ steps.
 
 The symbols' frequencies narrow an interval within 0 .. 2**32. Each time its width falls below 2**24, its
 topmost byte goes out and 8 bits come in below. Adding to the lower end may still carry into bytes that are
-out. The bytes of the message are the shortest whose number, zeros following, lies in the last interval.
+out. At the end at most one byte more goes out, so that the number that the bytes are, zeros following, lies
+in the last interval.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _TOP = 1 << _STATE_BITS
 _BYTE_SHIFT = _STATE_BITS - 8
 _LEAST_WIDTH = 1 << _BYTE_SHIFT
 _MASK = _TOP - 1
+_LOOK_AHEAD = _STATE_BITS // 8
 
 
 def range_encode(starts: Sequence[int], sizes: Sequence[int]) -> bytes:
@@ -71,8 +73,6 @@ def _flush(out: bytearray, low: int, width: int) -> None:
         _carry(out)
     elif low:
         out.append((low + _LEAST_WIDTH - 1) >> _BYTE_SHIFT)
-    while out and not out[-1]:
-        out.pop()
 
 
 class RangeDecoder:
@@ -80,9 +80,33 @@ class RangeDecoder:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 4
-        self._code = int.from_bytes(data[:4].ljust(4, b"\0"))
+        self._at = _LOOK_AHEAD
+        self._code = int.from_bytes(data[:_LOOK_AHEAD].ljust(_LOOK_AHEAD, b"\0"))
         self._width = _MASK
+
+    def target(self) -> int:
+        """Returns where in 0 .. 2**16 - 1 the next symbol's interval lies; `take` is to follow.
+
+        Raises:
+            CodecError: no message has these bytes.
+        """
+        target = self._code // (self._width >> PRECISION_BITS)
+        if target >= TOTAL:
+            raise CodecError("the entropy coded bytes are damaged")
+        return target
+
+    def take(self, start: int, size: int) -> None:
+        """Goes on behind a symbol whose interval, the one that holds the target, has this start and size.
+
+        Raises:
+            CodecError: the message has fewer bytes.
+        """
+        unit = self._width >> PRECISION_BITS
+        self._code -= unit * start
+        self._width = width = unit * size
+        while width < _LEAST_WIDTH:
+            self._code = self._code << 8 | self._next_byte()
+            self._width = width = width << 8
 
     def decode(self, starts: Sequence[int], first: int, last: int) -> int:
         """Returns the index in `starts` of the next symbol.
@@ -95,27 +119,28 @@ class RangeDecoder:
         Raises:
             CodecError: no message has these bytes.
         """
-        unit = self._width >> PRECISION_BITS
-        target = self._code // unit
-        if target >= TOTAL:
-            raise CodecError("the entropy coded bytes are damaged")
-        index = bisect_right(starts, target, first, last) - 1
+        index = bisect_right(starts, self.target(), first, last) - 1
         start = starts[index]
         end = starts[index + 1] if index + 1 < last else TOTAL
-        self._code -= unit * start
-        self._width = width = unit * (end - start)
-        while width < _LEAST_WIDTH:
-            following = self._data[self._at] if self._at < len(self._data) else 0
-            self._code = self._code << 8 | following
-            self._at += 1
-            self._width = width = width << 8
+        self.take(start, end - start)
         return index
 
     def finish(self) -> None:
         """Checks after the last symbol that the message has no bytes beyond it.
 
         Raises:
-            CodecError: it has, or it ends with a zero, which no encoder writes.
+            CodecError: it has, or it ends with a zero that no encoder writes.
         """
-        if len(self._data) > self._at or self._data[-1:] == b"\0":
+        surplus = len(self._data) - (self._at - _LOOK_AHEAD)
+        if surplus > 1 or (surplus == 1 and not self._data[-1]):
             raise CodecError("the entropy coded bytes go on behind the last code")
+
+    def _next_byte(self) -> int:
+        """Zeros follow the message, as many as the coder looks ahead by."""
+        at = self._at
+        self._at += 1
+        if at < len(self._data):
+            return self._data[at]
+        if at >= len(self._data) + _LOOK_AHEAD:
+            raise CodecError("the entropy coded bytes end before the last code")
+        return 0

@@ -1,0 +1,136 @@
+"""The entropy coder of a model: codes to range coded bytes and back, and what codes cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codec.bitstream.codes import Codes, codebooks_sent
+from codec.bitstream.prediction import Predictor
+from codec.bitstream.rangecoder import PRECISION_BITS, TOTAL, RangeDecoder, range_encode
+from codec.bitstream.tables import EntropyTables, Integers, sizes_of
+
+COST_BITS = 16
+"""Costs are counted in 2**-16 bit."""
+
+_MANTISSA_BITS = 30
+
+
+class EntropyCoder:
+    """Codes payloads with the tables of a model; each payload starts anew.
+
+    Attributes:
+        tables: the tables.
+    """
+
+    def __init__(self, tables: EntropyTables) -> None:
+        self.tables = tables
+        self.num_codebooks = tables.num_codebooks
+        self.codebook_size = tables.codebook_size
+        self._predictor = Predictor(tables)
+        self._counts = tables.counts.astype(np.int64)
+        self._count_sizes = sizes_of(tables.counts)
+        self._flat_counts: list[int] = self._counts.ravel().tolist()
+        self._price = _prices()
+
+    def encode(self, codes: Codes, counts: bool) -> bytes:
+        """Returns codes in bytes.
+
+        Args:
+            codes: ``[C, M', F]`` with -1 behind the last code that a frame sends.
+            counts: whether the frames' numbers of codebooks are told too.
+        """
+        n = codebooks_sent(codes)
+        used = codes[:, : int(n.max())]
+        starts, sizes = (
+            part.transpose(1, 0, 2) for part in self._predictor.code_intervals(used, previous=None)
+        )
+        sent = np.arange(used.shape[1]) < n.T[..., None]
+        if counts:
+            before = np.full_like(n, self.num_codebooks + 1)
+            before[:, 1:] = n[:, :-1]
+            starts = np.concatenate([self._counts[before, n].T[..., None], starts], axis=2)
+            sizes = np.concatenate([self._count_sizes[before, n].T[..., None], sizes], axis=2)
+            sent = np.concatenate([np.ones_like(sent, shape=(*n.T.shape, 1)), sent], axis=2)
+        return range_encode(starts[sent].tolist(), sizes[sent].tolist())
+
+    def decode(self, data: bytes, channels: int, frames: int, count: int | None) -> Codes:
+        """Returns the codes int64 ``[C, M, F]`` of bytes, -1 where not sent.
+
+        Args:
+            data: what `encode` returned.
+            channels: C.
+            frames: F.
+            count: codebooks of every frame, or None where the bytes tell them.
+
+        Raises:
+            CodecError: no codes lead to these bytes.
+        """
+        decoder = RangeDecoder(data)
+        codes = np.full((channels, self.num_codebooks, frames), -1, np.int64)
+        features = np.zeros((channels, self.tables.features.shape[2]), np.float32)
+        before = [self.num_codebooks + 1] * channels
+        for frame in range(frames):
+            for channel in range(channels):
+                n = self._decode_count(decoder, before[channel]) if count is None else count
+                before[channel] = n
+                found, features[channel] = self._decode_frame(decoder, features[channel], n)
+                codes[channel, :n, frame] = found
+        decoder.finish()
+        return codes
+
+    def costs(self, codes: Codes, previous: Codes | None = None) -> Integers:
+        """What each code takes, in 2**-16 bit, the same on every machine; 0 where not sent.
+
+        Args:
+            codes: ``[C, M', F]``.
+            previous: the frame before them ``[C, M]``, or None at the start of a payload.
+
+        Returns:
+            ``[C, M', F]``.
+        """
+        _, sizes = self._predictor.code_intervals(codes, previous)
+        return np.where(codes >= 0, self._price[sizes].transpose(0, 2, 1), 0)
+
+    def count_costs(self) -> Integers:
+        """What each number of codebooks takes after each one before it, in 2**-16 bit: ``[M + 2, M + 1]``.
+
+        The last row holds at the start of a payload.
+        """
+        return self._price[self._count_sizes]
+
+    def _decode_count(self, decoder: RangeDecoder, before: int) -> int:
+        width = self.num_codebooks + 1
+        return decoder.decode(self._flat_counts, before * width, (before + 1) * width) - before * width
+
+    def _decode_frame(
+        self, decoder: RangeDecoder, before: np.ndarray, n: int
+    ) -> tuple[list[int], np.ndarray]:
+        """The n codes of a frame after one with the features ``[d]``, and the frame's own features."""
+        earlier = np.zeros_like(before)
+        if not n:
+            return [], earlier
+        base, found = self._predictor.begin_frame(before), []
+        for codebook in range(n):
+            chances = self._predictor.left_probabilities(base, codebook, earlier)
+            code, start, size = self._predictor.find_code(chances, codebook, decoder.target())
+            decoder.take(start, size)
+            found.append(code)
+            earlier = earlier + self._predictor.features(codebook, code)
+        return found, earlier
+
+
+def _prices() -> Integers:
+    """-log2(size / 2**16) in 2**-16 bit for each size up to 2**16, by squaring in integers; 0 for size 0."""
+    sizes = np.arange(1, TOTAL + 1, dtype=np.int64)
+    exponent = np.zeros_like(sizes)
+    for bit in range(PRECISION_BITS + 1):
+        exponent[sizes >> bit > 0] = bit
+    mantissa = sizes << (_MANTISSA_BITS - exponent)
+    fraction = np.zeros_like(sizes)
+    for _ in range(COST_BITS):
+        mantissa = mantissa * mantissa >> _MANTISSA_BITS
+        carry = mantissa >> (_MANTISSA_BITS + 1)
+        mantissa >>= carry
+        fraction = fraction << 1 | carry
+    prices = (PRECISION_BITS << COST_BITS) - ((exponent << COST_BITS) | fraction)
+    return np.concatenate([[0], prices])
