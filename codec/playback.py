@@ -44,12 +44,12 @@ class Playback:
         engine: of the model.
         header: of the stream.
         hold: keep a frame back, so that the end can be cut where the footer says.
-        position: number of the first frame in the stream.
-        drop: samples at the model's rate that are left out of the start; its delay by default.
+        position: number of the frame in the stream that comes first.
+        origin: number of the sample that is played first; at the model's rate it is a whole number too.
     """
 
     def __init__(
-        self, engine: Engine, header: StreamHeader, hold: bool, position: int = 0, drop: int | None = None
+        self, engine: Engine, header: StreamHeader, hold: bool, position: int = 0, origin: int = 0
     ) -> None:
         self.channels = header.channels
         self._engine = engine
@@ -62,9 +62,10 @@ class Playback:
             for _ in range(header.channels)
         ]
         self._resampler = Resampler(header.coded_rate, header.sample_rate, header.channels)
-        self._to_drop = model.delay if drop is None else drop
+        coded_origin = origin * header.coded_rate // header.sample_rate
+        self._to_drop = coded_origin + model.delay - position * header.hop
         self._frames = position
-        self._emitted = 0
+        self._emitted = origin
         self._held = np.zeros((0, header.channels), np.float32)
         # The encoder filled its last hop up, so that less than a hop lies behind the end.
         self._hold = -(-header.hop * header.sample_rate // header.coded_rate) if hold else 0

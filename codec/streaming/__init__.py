@@ -6,6 +6,7 @@ from codec.streaming.decoder import StreamDecoder
 from codec.streaming.encoder import StreamEncoder
 from codec.streaming.first_pass import FirstPass
 from codec.streaming.setup import Framing, check_model
+from codec.streaming.span import SpanDecoder
 from codec.streaming.target import DEFAULT_BITRATE, Mode
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "FirstPass",
     "Framing",
     "Mode",
+    "SpanDecoder",
     "StreamDecoder",
     "StreamEncoder",
     "check_model",
