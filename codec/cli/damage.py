@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from codec.atomic import AtomicFile
@@ -14,16 +15,9 @@ from codec.errors import CodecError
 
 
 def damage_values(damage: list[Damage], header: StreamHeader) -> list[dict[str, Any]]:
-    """The spans for JSON: `start_seconds`, `seconds`, `frames` and `reason` of each."""
-    return [
-        {
-            "start_seconds": span.start_seconds,
-            "seconds": span.seconds,
-            "frames": round(span.seconds * header.coded_rate / header.hop),
-            "reason": span.reason,
-        }
-        for span in damage
-    ]
+    """The spans for JSON: the fields of `Damage`, and how many `frames` were concealed."""
+    rate = header.coded_rate / header.hop
+    return [{**asdict(span), "frames": round(span.seconds * rate)} for span in damage]
 
 
 def damage_warning(damage: list[Damage], name: str) -> str:

@@ -16,7 +16,58 @@ from codec.cli.options import Force, Jobs, Json, ModelOfStream, Quiet, Recursive
 from codec.cli.reports import Report, tell
 from codec.cli.signals import Stop
 from codec.cli.streams import STANDARD
+from codec.cli.times import parse_time
 from codec.errors import UsageError
+
+_Subtype = Annotated[
+    str | None,
+    typer.Option(
+        help="Sample format: PCM_16, PCM_24, FLOAT ... of a file, s16le, s24le, f32le ... with --raw; by "
+        "default 16 bits.",
+        show_default=False,
+    ),
+]
+_Start = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Begin there: seconds or [hh:]mm:ss. Only what is needed of the file is read.",
+        show_default=False,
+    ),
+]
+_Duration = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Decode no more than this, written likewise.", show_default=False),
+]
+_Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a damaged bitstream: write no sound and exit with 1.")
+]
+_Report = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a JSON file that lists the damaged spans, with or without --strict.",
+        show_default=False,
+    ),
+]
+_Loss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE|FILE",
+        help="Lose blocks as a network would lose packets: 10%, 10%:3 in bursts of 3 on average, or a file "
+        "of 0 and 1, a character for each block. How long they are --packet-ms tells when they are encoded.",
+        show_default=False,
+    ),
+]
+_LossSeed = Annotated[int, typer.Option(min=0, help="Another seed loses other blocks.")]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the sound, in seconds; `duration` None goes on to the end."""
+
+    start: float
+    duration: float | None
 
 
 @dataclass(frozen=True)
@@ -26,8 +77,11 @@ class DecodeOptions:
     model: str | None
     raw: bool
     subtype: str | None
+    span: Span | None
     strict: bool
     report: str | None
+    loss: str | None
+    loss_seed: int
     force: bool
 
 
@@ -40,26 +94,14 @@ def decode(
         ),
     ],
     model: ModelOfStream = None,
-    subtype: Annotated[
-        str | None,
-        typer.Option(
-            help="Sample format: PCM_16, PCM_24, FLOAT ... of a file, s16le, s24le, f32le ... with --raw; by "
-            "default 16 bits.",
-            show_default=False,
-        ),
-    ] = None,
+    subtype: _Subtype = None,
     raw: Annotated[bool, typer.Option("--raw", help="Write samples without a header.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a damaged bitstream: write no sound and exit with 1.")
-    ] = False,
-    report: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write a JSON file that lists the damaged spans, with or without --strict.",
-            show_default=False,
-        ),
-    ] = None,
+    start: _Start = None,
+    duration: _Duration = None,
+    strict: _Strict = False,
+    report: _Report = None,
+    loss: _Loss = None,
+    loss_seed: _LossSeed = 0,
     recursive: Recursive = False,
     jobs: Jobs = None,
     force: Force = False,
@@ -76,13 +118,15 @@ def decode(
     """
     if report == STANDARD:
         raise UsageError("the report goes into a file: name one, or ask for --json")
-    options = DecodeOptions(model, raw, subtype, strict, report, force)
+    span = _span(start, duration)
+    if span is not None and loss is not None:
+        raise UsageError("--loss plays the whole stream: leave out --start and --duration")
+    options = DecodeOptions(model, raw, subtype, span, strict, report, loss, loss_seed, force)
     console = Console(quiet, as_json, stdout_is_audio=target == STANDARD)
     if recursive:
-        if raw:
-            raise UsageError("--raw goes with a single file: leave -r out")
-        if report is not None:
-            raise UsageError("--report goes with a single file: leave -r out, or ask for --json")
+        for option, given in (("--raw", raw), ("--report", report), ("--start or --duration", span)):
+            if given:
+                raise UsageError(f"{option} goes with a single file: leave -r out")
         return code_folder(partial(_decode_job, options), source, target, (SUFFIX,), ".wav", jobs, console)
     # Before anything heavy is loaded: a recording may be ended while that goes on.
     with Stop() as stop:
@@ -90,6 +134,13 @@ def decode(
 
         done = decode_file(source, target, options, console, stop)
     return tell(done, console)
+
+
+def _span(start: str | None, duration: str | None) -> Span | None:
+    if start is None and duration is None:
+        return None
+    seconds = None if duration is None else parse_time(duration, "--duration")
+    return Span(parse_time(start or "0", "--start"), seconds)
 
 
 def _decode_job(options: DecodeOptions, job: Job) -> Report:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from codec.atomic import AtomicFile
 from codec.audio_write import AudioWriter
-from codec.bitstream import StreamHeader
-from codec.cli.console import Console
+from codec.bitstream import SeekableStream, StreamHeader
+from codec.cli.console import Advance, Console
 from codec.cli.damage import damage_values, damage_warning, refuse_damage, write_damage
 from codec.cli.headers import REPAIRED, Opening, read_opening
 from codec.cli.models import cached_model
 from codec.cli.reports import DecodeReport
 from codec.cli.signals import Stop
 from codec.cli.streams import Input, open_input, refuse_bad_ends
+from codec.cli.times import show_time
 from codec.damage import Damage
-from codec.pcm import RawFormat
-from codec.playback import Pcm
-from codec.streaming import StreamDecoder
+from codec.errors import UsageError
+from codec.loss import parse_loss
+from codec.model import CodecModel
+from codec.pcm import RawFormat, Samples
+from codec.streaming import SpanDecoder, StreamDecoder
 
 if TYPE_CHECKING:
-    from codec.cli.decode import DecodeOptions
+    from codec.cli.decode import DecodeOptions, Span
 
 # So many bytes are taken that about this many samples come out at once.
 _STEP_SAMPLES = 1 << 20
@@ -43,8 +46,9 @@ def decode_file(
         stop: ends a live input, and breaks off on a file.
 
     Raises:
-        CodecError: what the reader of the header, the model, StreamDecoder or AudioWriter refuse, and damage
+        CodecError: what the reader of the header, the model, the decoder or AudioWriter refuse, and damage
             where the options are strict; `target` is not there then.
+        UsageError: a part is wanted of a pipe, or one behind the end; likewise.
         Interrupted: a signal came, and `source` is a file.
     """
     refuse_bad_ends(source, target)
@@ -55,74 +59,167 @@ def decode_file(
             listed = resources.enter_context(AtomicFile(options.report, options.force))
         opening = read_opening(stream)
         model = cached_model(options.model or opening.header.model_name)
-        decoder = StreamDecoder(model, name=stream.name, header=opening.known_header)
+        sound = _open_sound(stream, opening, model, options, stop)
         writer = resources.enter_context(_open_writer(target, opening, options))
         # Where all damage is to be listed, the first is no reason to stop.
-        decoding = _Decoding(stream, opening, decoder, writer, stop, options.strict and listed is None)
-        with console.progress(stream.name, stream.size) as advance:
-            for num_bytes in decoding.run():
-                advance(num_bytes)
+        decoding = _Decoding(sound, opening, stream, writer, stop, options.strict and listed is None)
+        with console.progress(stream.name, sound.work) as advance:
+            decoding.run(advance)
         if listed is not None:
             decoding.list_damage(listed)
             listed.commit()
         if options.strict:
-            refuse_damage(decoding.damage, stream.name)
+            refuse_damage(sound.damage, stream.name)
     return decoding.report()
 
 
-class _Decoding:
-    """One running decoding.
+class _Sound(Protocol):
+    """What is decoded: a stream, or a part of one.
 
     Attributes:
-        damage: all of it, when everything is decoded.
+        work: that `pieces` advances by in all, None if unknown.
+        damage: so far.
+        num_bytes: of the stream that are told of: of a part, those of the whole file.
+        payload_bits: read so far; None where only a part is read.
+        container_bits: likewise.
+        start: of a part, in seconds.
     """
+
+    work: float | None
+    num_bytes: int
+    start: float | None
+
+    @property
+    def damage(self) -> list[Damage]: ...
+
+    @property
+    def payload_bits(self) -> int | None: ...
+
+    @property
+    def container_bits(self) -> int | None: ...
+
+    def pieces(self, advance: Advance) -> Iterator[Samples]:
+        """The audio `[n, C]`, piece by piece."""
+
+
+class _Whole:
+    """A stream as it comes; see `_Sound`."""
+
+    def __init__(self, stream: Input, opening: Opening, decoder: StreamDecoder, stop: Stop) -> None:
+        self.work: float | None = stream.size
+        self.num_bytes = 0
+        self.start: float | None = None
+        self._stream = stream
+        self._opening = opening
+        self._decoder = decoder
+        self._stop = stop
+        self._known: int | None = None
+
+    @property
+    def damage(self) -> list[Damage]:
+        return self._decoder.damage[: self._known]
+
+    @property
+    def payload_bits(self) -> int:
+        return 8 * self._decoder.payload_bytes
+
+    @property
+    def container_bits(self) -> int:
+        return 8 * self._decoder.container_bytes
+
+    def pieces(self, advance: Advance) -> Iterator[Samples]:
+        data, step = self._opening.data, _step_bytes(self._opening.header)
+        while data:
+            self.num_bytes += len(data)
+            yield from self._decoder.pieces(data)
+            advance(len(data))
+            data = self._stream.read(step)
+        # Where the user ended the stream, its end is no damage.
+        if self._stop.received:
+            self._known = len(self._decoder.damage)
+        yield from self._decoder.last_pieces()
+
+
+class _Part:
+    """A part of a stream in a file; see `_Sound`.
+
+    Raises:
+        UsageError: the input is a pipe.
+    """
+
+    payload_bits = None
+    container_bits = None
+
+    def __init__(self, stream: Input, model: CodecModel, span: Span) -> None:
+        if not stream.seekable():
+            raise UsageError(
+                f"{stream.name} is a pipe, of which no part can be found: save it to a file, or leave out "
+                "--start and --duration"
+            )
+        self.work = span.duration
+        self.num_bytes = stream.size or 0
+        self.start: float | None = span.start
+        self._name = stream.name
+        seekable = SeekableStream(cast(BinaryIO, stream), stream.name)
+        self._rate = seekable.header.sample_rate
+        self._decoder = SpanDecoder(model, seekable, span.start, span.duration, stream.name)
+
+    @property
+    def damage(self) -> list[Damage]:
+        return self._decoder.damage
+
+    def pieces(self, advance: Advance) -> Iterator[Samples]:
+        samples = 0
+        for pcm in self._decoder.pieces():
+            samples += len(pcm)
+            yield pcm
+            advance(len(pcm) / self._rate)
+        if not samples and self.work != 0 and self.start:
+            raise UsageError(f"{self._name} ends before --start, {show_time(self.start)}")
+
+
+class _Decoding:
+    """One running decoding."""
 
     def __init__(
         self,
-        stream: Input,
+        sound: _Sound,
         opening: Opening,
-        decoder: StreamDecoder,
+        stream: Input,
         writer: AudioWriter,
         stop: Stop,
         strict: bool,
     ) -> None:
-        self.damage: list[Damage] = []
-        self._stream = stream
+        self._sound = sound
         self._opening = opening
-        self._decoder = decoder
+        self._name = stream.name
         self._writer = writer
         self._stop = stop
+        self._breaks_off = not stream.live
         self._strict = strict
-        self._num_bytes = 0
         self._samples = 0
         self._started = time.perf_counter()
 
-    def run(self) -> Iterator[int]:
-        """Decode everything; yields the bytes of each step."""
-        data, step = self._opening.data, _step_bytes(self._opening.header)
-        while data:
-            self._num_bytes += len(data)
-            for pcm in self._decoder.pieces(data):
-                self._write(pcm)
-            yield len(data)
-            data = self._stream.read(step)
-        # Where the user ended the stream, its end is no damage.
-        known = len(self._decoder.damage) if self._stop.received else None
-        for pcm in self._decoder.last_pieces():
-            self._write(pcm)
-        self.damage = self._decoder.damage[:known]
+    def run(self, advance: Advance) -> None:
+        """Decode everything."""
+        for pcm in self._sound.pieces(advance):
+            if self._strict and not self._stop.received:
+                refuse_damage(self._sound.damage, self._name)
+            self._samples += len(pcm)
+            with self._stop.raising() if self._breaks_off else nullcontext():
+                self._writer.write(pcm)
 
     def list_damage(self, file: AtomicFile) -> None:
         """Write the report of damage."""
         header = self._opening.header
         seconds = self._samples / header.sample_rate
-        write_damage(file, self.damage, header, self._stream.name, seconds, self._opening.repaired)
+        write_damage(file, self._sound.damage, header, self._name, seconds, self._opening.repaired)
 
     def report(self) -> DecodeReport:
         """How it went."""
-        header = self._opening.header
+        sound, header = self._sound, self._opening.header
         return DecodeReport(
-            input=self._stream.name,
+            input=self._name,
             output=self._writer.name,
             seconds=self._samples / header.sample_rate,
             samples=self._samples,
@@ -132,28 +229,32 @@ class _Decoding:
             model_id=header.model_id.hex(),
             mode=header.mode,
             codebooks=header.num_codebooks,
-            file_bytes=self._num_bytes,
-            payload_bits=8 * self._decoder.payload_bytes,
-            container_bits=8 * self._decoder.container_bytes,
+            file_bytes=sound.num_bytes,
+            payload_bits=sound.payload_bits,
+            container_bits=sound.container_bits,
             elapsed=time.perf_counter() - self._started,
             ended_by=self._stop.reason,
             warnings=self._warnings(),
             clipped_samples=self._writer.clipped,
-            damage=damage_values(self.damage, header),
+            damage=damage_values(sound.damage, header),
+            start_seconds=sound.start,
         )
 
-    def _write(self, pcm: Pcm) -> None:
-        if self._strict and not self._stop.received:
-            refuse_damage(self._decoder.damage, self._stream.name)
-        self._samples += len(pcm)
-        with nullcontext() if self._stream.live else self._stop.raising():
-            self._writer.write(pcm)
-
     def _warnings(self) -> list[str]:
-        warnings = [f"{self._stream.name}{REPAIRED}"] if self._opening.repaired else []
-        if self.damage:
-            warnings.append(damage_warning(self.damage, self._stream.name))
+        warnings = [f"{self._name}{REPAIRED}"] if self._opening.repaired else []
+        if self._sound.damage:
+            warnings.append(damage_warning(self._sound.damage, self._name))
         return warnings
+
+
+def _open_sound(
+    stream: Input, opening: Opening, model: CodecModel, options: DecodeOptions, stop: Stop
+) -> _Sound:
+    if options.span is not None:
+        return _Part(stream, model, options.span)
+    loss = None if options.loss is None else parse_loss(options.loss, options.loss_seed)
+    decoder = StreamDecoder(model, name=stream.name, header=opening.known_header, loss=loss)
+    return _Whole(stream, opening, decoder, stop)
 
 
 def _step_bytes(header: StreamHeader) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from codec.cli.console import Console, count
+from codec.cli.times import show_time
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Report:
         mode: how the number of codebooks of each frame was chosen.
         codebooks: of each frame, at most.
         file_bytes: size of the bitstream.
-        payload_bits: its codes.
-        container_bits: its header, footer and block overhead.
+        payload_bits: its codes; None where only a part of it was read.
+        container_bits: its header, footer and block overhead; likewise.
         elapsed: seconds of work, without the loading of the model.
         ended_by: the signal that ended a live input, or None.
         warnings: sentences.
@@ -42,16 +43,16 @@ class Report:
     mode: str
     codebooks: int
     file_bytes: int
-    payload_bits: int
-    container_bits: int
+    payload_bits: int | None
+    container_bits: int | None
     elapsed: float
     ended_by: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
     def kbps(self) -> float | None:
-        """Real bitrate, size of the file over duration, in kbit/s; None for no sound."""
-        return self._rate(8 * self.file_bytes)
+        """Real bitrate, size of the file over duration, in kbit/s; None for no sound, or a part of it."""
+        return None if self.payload_bits is None else self._rate(8 * self.file_bytes)
 
     @property
     def speed(self) -> float | None:
@@ -83,7 +84,7 @@ class Report:
         return number if self.mode == "cbr" else f"{self.mode} of up to {number}"
 
     def _bitrate(self) -> str:
-        if not self.seconds:
+        if not self.seconds or self.payload_bits is None or self.container_bits is None:
             return count(self.file_bytes, "byte")
         payload, container = self._rate(self.payload_bits), self._rate(self.container_bits)
         return f"{self.kbps:.2f} kbit/s (payload {payload:.2f}, container {container:.2f})"
@@ -121,16 +122,19 @@ class DecodeReport(Report):
 
     Attributes:
         clipped_samples: how many lay beyond full scale.
-        damage: concealed spans, each with `start_seconds`, `seconds` and `reason`.
+        damage: concealed spans: see `codec.cli.damage.damage_values`.
+        start_seconds: where in the stream the sound begins, None where it is all of it.
     """
 
     clipped_samples: int = 0
     damage: list[dict[str, Any]] = field(default_factory=list)
+    start_seconds: float | None = None
 
     def sentence(self) -> str:
         """One line for people."""
         clipped = f", {count(self.clipped_samples, 'sample')} clipped" if self.clipped_samples else ""
-        return super().sentence() + clipped
+        part = "" if self.start_seconds is None else f", from {show_time(self.start_seconds)} on"
+        return super().sentence() + part + clipped
 
 
 def tell(report: Report, console: Console) -> int:

@@ -17,7 +17,18 @@ def test_help_names_every_verb_and_option(run: Run, verb: list[str]) -> None:
     assert result.code == 0
     expected = {
         "encode": ["--bitrate", "--codebooks", "--recursive", "--force", "--json", "--quiet", "--raw", "143"],
-        "decode": ["--subtype", "--strict", "--report", "--recursive", "--model", "--raw", "143"],
+        "decode": [
+            "--subtype",
+            "--strict",
+            "--report",
+            "--start",
+            "--duration",
+            "--loss",
+            "--recursive",
+            "--model",
+            "--raw",
+            "143",
+        ],
         "transcode": ["--bitrate", "--codebooks", "--recursive"],
         "info": ["--json"],
     }
