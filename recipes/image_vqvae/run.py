@@ -12,8 +12,8 @@ from rich.console import Console
 
 from codec.errors import UsageError
 from codec.training.precision import bf16_is_faster
-from recipes.common.command import run_command, size_name
-from recipes.common.records import Records, by_setting
+from recipes.common.command import SizeName, run_command, size_name
+from recipes.common.records import Records, Results, by_setting
 from recipes.image_vqvae.images import Images, drawn_images, load_images
 from recipes.image_vqvae.report import write_report
 from recipes.image_vqvae.study import Setting, Size, Study, read_study, settings
@@ -45,6 +45,13 @@ def run_all(study: Study, size: Size, images: Images, records: Records) -> None:
             console.print(f"{number}/{len(runs)} {setting}: {result['psnr']:.2f} dB", markup=False)
 
 
+def finished_runs(folder: Path, name: SizeName) -> tuple[Size, Results[Setting]]:
+    """A size of the study, and those of its runs that are finished."""
+    study = read_study(HERE / "config.yaml")
+    size: Size = getattr(study, name)
+    return size, by_setting(Records(folder / f"{name}.jsonl"), Setting, shared_setting(study, size))
+
+
 def main(
     data: Annotated[Path | None, typer.Option(help="CIFAR-10: folder or zip.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
@@ -61,13 +68,11 @@ def main(
             "--data FOLDER_OR_ZIP of CIFAR-10 is needed; only --quick does without, on drawn images"
         )
     study = read_study(HERE / "config.yaml")
-    size: Size = getattr(study, name)
-    records = Records(runs / f"{name}.jsonl")
     if not report:
         images = drawn_images(train=64, test=32) if data is None else load_images(data)
-        run_all(study, size, images, records)
+        run_all(study, getattr(study, name), images, Records(runs / f"{name}.jsonl"))
+    size, results = finished_runs(runs, name)
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
-    results = by_setting(records, Setting, shared_setting(study, size))
     write_report(study, size, results, runs if quick else HERE)
 
 

@@ -13,7 +13,6 @@ from codec.quantize.complexity import additive_wmops, product_wmops, residual_wm
 
 Kind = Literal["plain", "residual", "additive", "product"]
 Start = Literal["uniform", "kmeans"]
-SizeName = Literal["quick", "reduced", "full"]
 
 # Codebooks of the residual, additive and product quantizer, as published.
 NUM_CODEBOOKS = 4
