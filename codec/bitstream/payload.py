@@ -57,10 +57,8 @@ class PayloadCoder:
         ):
             if not 1 <= value <= highest:
                 raise UsageError(f"{name} must lie in 1..{highest}, not {value}")
-        if tables is not None and (tables.num_codebooks, (tables.codebook_size - 1).bit_length()) != (
-            num_codebooks,
-            bits_per_code,
-        ):
+        fits = (num_codebooks, 1 << bits_per_code)
+        if tables is not None and (tables.num_codebooks, tables.codebook_size) != fits:
             raise CodecError(
                 f"a stream of {num_codebooks} codebooks and {bits_per_code} bits a code does not fit the"
                 f" model's entropy tables"
@@ -98,18 +96,14 @@ class PayloadCoder:
     def unpack(self, payload: bytes) -> Codes:
         """Returns the codes int64 [C, M, F] of a payload, -1 where not sent.
 
-        Codes of a raw payload are below 2**bits_per_code, which may be more than there are words; with tables
-        they are below the number of words.
+        Codes are below 2**bits_per_code.
 
         Raises:
             CodecError: no codes pack to these bytes.
         """
         frames, constant, at = self._read_start(payload)
         if not payload[0] & _CODED:
-            codes = self._unpack_raw(payload[at:], frames, constant)
-            if self._tables is not None and codes.max() >= self._tables.codebook_size:
-                raise CodecError(f"a code of {codes.max()} where a codebook has {self._tables.codebook_size}")
-            return codes
+            return self._unpack_raw(payload[at:], frames, constant)
         if self._tables is None:
             raise CodecError("the payload is entropy coded, and the model has no tables for that")
         return self._tables.decode(
@@ -141,9 +135,10 @@ class PayloadCoder:
         if not np.issubdtype(codes.dtype, np.integer):
             raise UsageError(f"codes must be integers, not {codes.dtype}")
         low, high = (int(codes.min()), int(codes.max())) if count else (-1, -1)
-        highest = (self._tables.codebook_size if self._tables else 1 << self.bits_per_code) - 1
-        if low < -1 or high > highest:
-            raise UsageError(f"codes must lie in 0..{highest}, or be -1, not {low}..{high}")
+        if low < -1 or high >> self.bits_per_code > 0:
+            raise UsageError(
+                f"codes must lie in 0..{(1 << self.bits_per_code) - 1}, or be -1, not {low}..{high}"
+            )
         return codes.astype(np.int64)
 
     def _read_start(self, payload: bytes) -> tuple[int, int, int]:

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.bitstream.codes import Codes
-from codec.bitstream.rangecoder import TOTAL
+from codec.bitstream.rangecoder import PRECISION_BITS, TOTAL
 from codec.bitstream.tables import (
     ACTIVATION_LIMIT,
     FEATURE_LIMIT,
     LOGIT_LIMIT,
     EntropyTables,
     Integers,
-    left_words,
 )
 
 # Bounds the memory that a long payload takes; ten times as many take as long for each.
@@ -154,41 +153,35 @@ class Predictor:
 
 
 class _Tree:
-    """The balanced trees that the words of each codebook hang in; their shape is the same for all."""
+    """The balanced binary trees that the words of each codebook hang in.
+
+    Under node i lie 2 i + 1 to the left and 2 i + 2 to the right. An interval of a size S is cut so that the
+    2**k words below a node get at least 1 each: S' = 2**(k - 1) + floor((S - 2**k) * chance / 2**16) on the
+    left.
+    """
 
     def __init__(self, tables: EntropyTables) -> None:
         self._levels = tables.levels
-        self._total, self._left_words = left_words(tables.codebook_size)
-        self._total_list, self._left_list = self._total.tolist(), self._left_words.tolist()
         self._leaves = tables.leaves.astype(np.int64)
-        self._words = [{leaf: word for word, leaf in enumerate(row)} for row in self._leaves.tolist()]
+        self._words: list[list[int]] = np.argsort(self._leaves, axis=1).tolist()
         level = np.arange(tables.levels)
-        places = np.arange(1 << tables.levels)[:, None]
+        places = np.arange(tables.codebook_size)[:, None]
         self._nodes = (1 << level) - 1 + (places >> (tables.levels - level))
         self._goes_right = ((places >> (tables.levels - 1 - level)) & 1).astype(bool)
 
-    def _places(self, codes: Codes) -> Integers:
-        """The leaves ``[M', N]`` of codes ``[M', N]``."""
-        places: Integers = np.take_along_axis(self._leaves[: len(codes)], codes, axis=1)
-        return places
-
     def path_nodes(self, codes: Codes) -> Integers:
-        """The nodes ``[M', N, b]`` from the root to each code."""
+        """The nodes ``[M', N, b]`` from the root to codes ``[M', N]``."""
         nodes: Integers = self._nodes.take(self._places(codes), axis=0)
         return nodes
 
     def intervals(self, chances: Integers, codes: Codes) -> tuple[Integers, Integers]:
         """Starts and sizes ``[M', N]`` of codes with the probabilities ``[M', N, b]`` of going left."""
-        places = self._places(codes)
-        nodes = self._nodes.take(places, axis=0)
-        goes_right = self._goes_right.take(places, axis=0)
-        total, left_total = self._total.take(nodes), self._left_words.take(nodes)
+        goes_right = self._goes_right.take(self._places(codes), axis=0)
         start = np.zeros(codes.shape, np.int64)
         size = np.full(codes.shape, TOTAL, np.int64)
         for level in range(self._levels):
-            words, first = total[..., level], left_total[..., level]
-            left = first + ((size - words) * chances[..., level] >> 16)
-            left = np.where(words == first, size, left)
+            words = 1 << (self._levels - level)
+            left = words // 2 + ((size - words) * chances[..., level] >> PRECISION_BITS)
             right = goes_right[..., level]
             start += np.where(right, left, 0)
             size = np.where(right, size - left, left)
@@ -196,15 +189,19 @@ class _Tree:
 
     def find(self, chances: list[int], codebook: int, target: int) -> tuple[int, int, int]:
         """See `Predictor.find_code`."""
-        node, start, size = 0, 0, TOTAL
-        for _ in range(self._levels):
-            words, first = self._total_list[node], self._left_list[node]
-            left = size if words == first else first + ((size - words) * chances[node] >> 16)
+        node, start, size, words = 0, 0, TOTAL, 1 << self._levels
+        while words > 1:
+            left = words // 2 + ((size - words) * chances[node] >> PRECISION_BITS)
             if target - start < left:
                 node, size = 2 * node + 1, left
             else:
                 node, start, size = 2 * node + 2, start + left, size - left
-        return self._words[codebook][node - len(self._total_list)], start, size
+            words //= 2
+        return self._words[codebook][node - len(chances)], start, size
+
+    def _places(self, codes: Codes) -> Integers:
+        places: Integers = np.take_along_axis(self._leaves[: len(codes)], codes, axis=1)
+        return places
 
 
 def _exact(values: NDArray[np.integer]) -> Exact:

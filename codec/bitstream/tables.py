@@ -39,11 +39,11 @@ Integers = NDArray[np.int64]
 class EntropyTables:
     """Integers only, as they are on disk; raises CodecError where they do not fit each other.
 
-    M codebooks of K words, b = ceil(log2 K), N = 2**b - 1 nodes of a tree of words for each codebook. Layers
-    are weights ``[outputs, inputs]``, biases, and the bits that a sum is shifted down by.
+    M codebooks of K = 2**b words, each with a binary tree that has N = K - 1 nodes. Layers are weights
+    ``[outputs, inputs]``, biases, and the bits that a sum is shifted down by.
 
     Attributes:
-        leaves: uint16 ``[M, K]``, the place of each word among the leaves of the tree.
+        leaves: uint16 ``[M, K]``, the place of each word among the leaves of its tree.
         features: int8 ``[M, K, d]``, what a word adds to the features of a frame.
         past_in_weight, past_in_bias: int16 ``[t, d]``, int32 ``[t]``, of the frame before.
         past_out_weight, past_out_bias: int16 ``[q, t]``, int32 ``[q]``, what all codebooks are told of it.
@@ -89,7 +89,7 @@ class EntropyTables:
     @property
     def levels(self) -> int:
         """b, the decisions from the root of a tree to a word."""
-        return (self.codebook_size - 1).bit_length()
+        return self.codebook_size.bit_length() - 1
 
     def to_bytes(self) -> bytes:
         """Returns the tables as a safetensors file, the same bytes for the same tables."""
@@ -104,9 +104,9 @@ class EntropyTables:
             raise CodecError("the entropy tables have too few or too many dimensions")
         (count, words), d = self.leaves.shape, self.features.shape[2]
         t, q, r = len(self.past_in_bias), len(self.past_out_bias), self.hidden_weight.shape[1]
-        if not (1 <= count <= _MAX_CODEBOOKS and 2 <= words <= _MAX_WORDS and min(d, t, q, r) >= 1):
+        sizes_fit = 1 <= count <= _MAX_CODEBOOKS and 2 <= words <= _MAX_WORDS and min(d, t, q, r) >= 1
+        if not sizes_fit or words & (words - 1):
             raise CodecError("the entropy tables are of an impossible size")
-        nodes = (1 << self.levels) - 1
         expected: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
             "leaves": (np.uint16, (count, words)),
             "features": (np.int8, (count, words, d)),
@@ -116,8 +116,8 @@ class EntropyTables:
             "past_out_bias": (np.int32, (q,)),
             "hidden_weight": (np.int16, (count, r, q + d)),
             "hidden_bias": (np.int32, (count, r)),
-            "node_weight": (np.int8, (count, nodes, r)),
-            "node_bias": (np.int32, (count, nodes)),
+            "node_weight": (np.int8, (count, words - 1, r)),
+            "node_bias": (np.int32, (count, words - 1)),
             "shifts": (np.uint8, (2 + 2 * count,)),
             "left": (np.uint16, (2 * LOGIT_LIMIT,)),
             "counts": (np.uint16, (count + 2, count + 1)),
@@ -128,8 +128,7 @@ class EntropyTables:
                 raise CodecError(f"the entropy tables do not fit each other (first at {name})")
 
     def _check_values(self) -> None:
-        places = np.sort(self.leaves, axis=1)
-        if (places != word_places(self.codebook_size)).any():
+        if (np.sort(self.leaves, axis=1) != np.arange(self.codebook_size)).any():
             raise CodecError("the entropy tables do not give each word a leaf")
         if (self.left == 0).any() or (self.shifts > _MAX_SHIFT).any():
             raise CodecError("the entropy tables hold an impossible probability or shift")
@@ -152,30 +151,6 @@ def largest_sum(weight: NDArray[np.integer], bias: NDArray[np.integer], limits: 
     """The largest that a sum of each output ``[..., outputs]`` can become, up to a sign."""
     sums: Integers = (np.abs(weight.astype(np.int64)) * limits).sum(axis=-1) + np.abs(bias.astype(np.int64))
     return sums
-
-
-def left_words(codebook_size: int) -> tuple[Integers, Integers]:
-    """How many words lie under each node ``[N]`` of a tree of K words, and how many of them to its left.
-
-    Nodes 2 i + 1 and 2 i + 2 lie under node i, which gives the first of them the larger half of its words.
-    """
-    total = np.zeros((1 << (codebook_size - 1).bit_length()) * 2 - 1, np.int64)
-    total[0] = codebook_size
-    for node in range(len(total) // 2):
-        total[2 * node + 1], total[2 * node + 2] = (total[node] + 1) // 2, total[node] // 2
-    inner = len(total) // 2
-    return total[:inner], total[1 : 2 * inner : 2]
-
-
-def word_places(codebook_size: int) -> Integers:
-    """The places ``[K]`` of the leaves that hold a word, in order, among all 2**b leaves."""
-    levels = (codebook_size - 1).bit_length()
-    total, left = left_words(codebook_size)
-    counts = total[-1 << (levels - 1) :]
-    first = left[-1 << (levels - 1) :]
-    filled = np.stack([first, counts - first], axis=1).ravel()
-    places: Integers = np.flatnonzero(filled)
-    return places
 
 
 def starts_of(sizes: Integers) -> NDArray[np.uint16]:
