@@ -16,6 +16,7 @@ from codec.bitstream import (
     StreamHeader,
     Tags,
 )
+from codec.bitstream.codes import codebooks_sent
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
 from codec.streaming.setup import check_model, payload_coder
@@ -65,6 +66,8 @@ class Transcoder:
         self._coder = payload_coder(header)
         self._limit = model.bottleneck.codebook_size
         self._writer = ContainerWriter(self.header)
+        # Of the frames of all channels: how many there are, and of their numbers of codebooks sum and ends.
+        self._counted, self._sum, self._least, self._most = 0, 0, num_codebooks, 0
         self._source_hash, self._hash = CodesHash(), CodesHash()
         self._started = False
         self._frames = 0
@@ -78,6 +81,16 @@ class Transcoder:
     def container_bytes(self) -> int:
         """All other bytes returned so far."""
         return self._writer.container_bytes
+
+    @property
+    def raw_index_bits(self) -> int:
+        """What the codes returned so far take before entropy coding."""
+        return self._sum * self.header.bits_per_code
+
+    @property
+    def codebooks_per_frame(self) -> tuple[float, int, int]:
+        """Mean, fewest and most codebooks that a frame of a channel has kept so far; zeros before any."""
+        return (self._sum / self._counted, self._least, self._most) if self._counted else (0.0, 0, 0)
 
     def take(self, event: Event) -> list[bytes]:
         """Take the next event of the stream and return what it completes.
@@ -110,10 +123,17 @@ class Transcoder:
         self._refuse_short(event.position)
         self._frames = event.position + codes.shape[2]
         kept = codes[:, : self._keep]
-        self.dropped += int(np.count_nonzero(codes[:, self._keep :] >= 0))
+        self._count(codebooks_sent(codes))
         self._source_hash.update(codes)
         self._hash.update(kept)
         return output + self._writer.block(event.position, self._coder.pack(kept), codes.shape[2])
+
+    def _count(self, sent: Codes) -> None:
+        n = np.minimum(sent, self._keep)
+        self.dropped += int((sent - n).sum())
+        self._counted += n.size
+        self._sum += int(n.sum())
+        self._least, self._most = min(self._least, int(n.min())), max(self._most, int(n.max()))
 
     def _refuse_short(self, position: int) -> None:
         """Check that a stream which goes on to a position did not end before it with a short block."""

@@ -71,6 +71,9 @@ def test_it_decodes_to_what_the_first_codebooks_decode_to(
     assert output == stream_of(header, codes[:, :n], 70 * 320 - 500)
     assert (transcoder.damage, transcoder.tags, transcoder.header.mode) == ([], TAGS, "vbr")
     assert transcoder.dropped == np.count_nonzero(codes[:, n:] >= 0)
+    kept = (codes[:, :n] >= 0).sum(axis=1)
+    assert transcoder.codebooks_per_frame == (pytest.approx(kept.mean()), kept.min(), kept.max())
+    assert transcoder.raw_index_bits == 4 * kept.sum()
     pcm, damage = decode(model, output)
     assert damage == []
     player = StreamDecoder(model)

@@ -95,7 +95,7 @@ class Report:
 
 @dataclass(frozen=True)
 class EncodeReport(Report):
-    """One encoded file.
+    """One bitstream that was written.
 
     Attributes:
         raw_index_bits: what the codes would take without entropy coding.

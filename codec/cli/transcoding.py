@@ -12,7 +12,7 @@ from codec.bitstream import ContainerReader, Event, StreamEnd
 from codec.cli.console import Console, count
 from codec.cli.headers import REPAIRED, Opening, read_opening
 from codec.cli.models import cached_model
-from codec.cli.reports import Report
+from codec.cli.reports import EncodeReport
 from codec.cli.signals import Stop
 from codec.cli.streams import Input, open_input, refuse_bad_ends
 from codec.cli.times import show_time
@@ -28,7 +28,7 @@ _READ_BYTES = 1 << 16
 
 def transcode_file(
     source: str, target: str, options: TranscodeOptions, console: Console, stop: Stop
-) -> Report:
+) -> EncodeReport:
     """Cut one bitstream down.
 
     Args:
@@ -91,13 +91,13 @@ class _Transcoding:
         for event in reader.finish():
             self._take(self._as_ended(event))
 
-    def report(self) -> Report:
+    def report(self) -> EncodeReport:
         """How it went."""
         transcoder, header = self._transcoder, self._transcoder.header
         end = transcoder.end
         assert end is not None  # every reader tells it last
         samples = self._samples(end.num_frames) if end.num_samples is None else end.num_samples
-        return Report(
+        return EncodeReport(
             input=self._stream.name,
             output=self._file.name,
             seconds=samples / header.sample_rate,
@@ -114,6 +114,8 @@ class _Transcoding:
             elapsed=time.perf_counter() - self._started,
             ended_by=self._stop.reason,
             warnings=self._warnings(),
+            raw_index_bits=transcoder.raw_index_bits,
+            codebooks_per_frame=transcoder.codebooks_per_frame,
         )
 
     def _take(self, event: Event) -> None:

@@ -36,6 +36,8 @@ def test_it_sounds_as_if_encoded_at_that_bitrate(
     assert (report["seconds"], report["warnings"]) == (5.0, [])
     assert report["kbps"] == pytest.approx(8 * size / 5000)
     told = json.loads(run("info", "low.nac", "--json").stdout)
+    for key in ("raw_index_bits", "payload_bits", "container_bits", "codebooks_per_frame"):
+        assert told[key] == report[key], key
     assert told["codebooks_per_frame"] == {"mean": codebooks, "min": codebooks, "max": codebooks}
     assert run("encode", "stream.wav", "direct.nac", "--model", "small", *arguments).code == 0
     np.testing.assert_array_equal(sound_of(run, "low.nac"), sound_of(run, "direct.nac"))
