@@ -84,6 +84,36 @@ def described(tables: EntropyTables, codes: Codes, counts: bool) -> Iterator[tup
             before[channel] = earlier
 
 
+def test_the_example_of_the_format_description() -> None:
+    logits = (np.arange(2048) - 1023.5) / 128
+    tables = EntropyTables(
+        leaves=np.array([[0, 2, 1, 3]], np.uint16),
+        features=np.array([[[-40], [10], [60], [100]]], np.int8),
+        past_in_weight=np.array([[20]], np.int16),
+        past_in_bias=np.array([100], np.int32),
+        past_out_weight=np.array([[-12]], np.int16),
+        past_out_bias=np.array([900], np.int32),
+        hidden_weight=np.array([[[5, -2]]], np.int16),
+        hidden_bias=np.array([[50]], np.int32),
+        node_weight=np.array([[[9], [-7], [4]]], np.int8),
+        node_bias=np.array([[-300, 200, -400]], np.int32),
+        shifts=np.array([5, 2, 3, 1], np.uint8),
+        left=np.round(65536 / (1 + np.exp(-logits))).astype(np.uint16),
+        counts=np.array([[0, 57344], [0, 8192], [0, 32768]], np.uint16),
+    )
+    codes = np.array([[[2, 2, -1, -1, -1, 2, 2, 3]]])
+    assert list(described(tables, codes, True))[:4] == [
+        (32768, 32768),
+        (2832, 61247),
+        (8192, 57344),
+        (12353, 39411),
+    ]
+    coder = PayloadCoder(1, 2, 8, 1, EntropyCoder(tables))
+    assert coder.pack(codes).hex(" ") == "bf ae 0b"
+    assert PayloadCoder(1, 2, 8, 1).pack(codes).hex(" ") == "3f d8 6d c0"
+    np.testing.assert_array_equal(coder.unpack(bytes.fromhex("bf ae 0b")), codes)
+
+
 @given(
     st.sampled_from(sorted(CODERS)),
     st.integers(1, 2),
@@ -213,6 +243,20 @@ def test_a_cut_payload_is_refused() -> None:
     for cut in range(6, len(data), 7):
         with pytest.raises(CodecError, match="end before"):
             coder.decode(data[:-cut], 1, 50, 4)
+
+
+def test_a_stream_may_have_fewer_codebooks_than_the_tables() -> None:
+    rng, tables = np.random.default_rng(4), CODERS[4, 64]
+    fewer = PayloadCoder(2, 6, 50, 1, tables)
+    codes = draw(rng, tables, 1, 50, "any")
+    few = codes[:, :2]
+    np.testing.assert_array_equal(fewer.unpack(fewer.pack(few)), few)
+    varies = bytes([0x80 | 63])
+    np.testing.assert_array_equal(fewer.unpack(varies + tables.encode(few, True)), few)
+    with pytest.raises(CodecError, match="more than the stream's 2 codebooks"):
+        fewer.unpack(varies + tables.encode(codes, True))
+    with pytest.raises(CodecError, match="3 codebooks where the stream has 2"):
+        fewer.unpack(bytes([0x80 | 3]) + tables.encode(codes, False))
 
 
 def test_tables_for_other_codebooks_are_refused() -> None:
