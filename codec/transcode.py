@@ -63,7 +63,7 @@ class Transcoder:
         self.end: StreamEnd | None = None
         self._name = name
         self._keep = num_codebooks
-        self._coder = payload_coder(header)
+        self._coder = payload_coder(header, model)
         self._limit = model.bottleneck.codebook_size
         self._writer = ContainerWriter(self.header)
         # Of the frames of all channels: how many there are, and of their numbers of codebooks sum and ends.

@@ -26,7 +26,7 @@ def model() -> CodecModel:
 
 def stream_of(header: StreamHeader, codes: np.ndarray, samples: int) -> bytes:
     """A container of codes [C, M, F]."""
-    writer, coder, digest = ContainerWriter(header), payload_coder(header), CodesHash()
+    writer, coder, digest = ContainerWriter(header), payload_coder(header, small_model()), CodesHash()
     parts = writer.start(TAGS)
     for start in range(0, codes.shape[2], header.block_frames):
         block = codes[:, :, start : start + header.block_frames]
@@ -130,7 +130,9 @@ def test_codes_that_the_footer_does_not_vouch_for_are_told(
     writer = ContainerWriter(header)
     parts = writer.start()
     for start in (0, 20):
-        parts += writer.block(start, payload_coder(header).pack(codes[:, :, start : start + 20]), 20)
+        parts += writer.block(
+            start, payload_coder(header, small_model()).pack(codes[:, :, start : start + 20]), 20
+        )
     parts += writer.finish(12000, bytes(8))
     _, transcoder = transcode(model, b"".join(parts), 2)
     assert [lost.reason for lost in transcoder.damage] == ["its codes are not those that were encoded"]
@@ -141,7 +143,7 @@ def test_a_stream_that_goes_on_after_a_short_block_is_refused(
     model: CodecModel, rng: np.random.Generator, second: bool
 ) -> None:
     header, codes = describe(model, 16000, 1, 4, 20), varying_codes(rng, 1, 40)
-    coder, writer = payload_coder(header), ContainerWriter(header)
+    coder, writer = payload_coder(header, small_model()), ContainerWriter(header)
     parts = writer.start() + writer.block(0, coder.pack(codes[:, :, :13]), 20)
     if second:
         parts += writer.block(20, coder.pack(codes[:, :, 20:]), 20)

@@ -34,11 +34,11 @@ class PayloadCoder:
         bits_per_code: b, 1 to 16; codes lie below 2**b.
         block_frames: frames in every payload but a short one, 1 to 65535.
         channels: C, at least 1.
-        tables: the model's entropy coder, or None for raw payloads only.
+        tables: the model's entropy coder, for M codebooks or more, or None for raw payloads only.
 
     Raises:
         UsageError: a number is out of range.
-        CodecError: the tables are for other codebooks.
+        CodecError: the tables are for fewer codebooks, or for others.
     """
 
     def __init__(
@@ -57,8 +57,9 @@ class PayloadCoder:
         ):
             if not 1 <= value <= highest:
                 raise UsageError(f"{name} must lie in 1..{highest}, not {value}")
-        fits = (num_codebooks, 1 << bits_per_code)
-        if tables is not None and (tables.num_codebooks, tables.codebook_size) != fits:
+        if tables is not None and (
+            num_codebooks > tables.num_codebooks or tables.codebook_size != 1 << bits_per_code
+        ):
             raise CodecError(
                 f"a stream of {num_codebooks} codebooks and {bits_per_code} bits a code does not fit the"
                 f" model's entropy tables"
@@ -106,9 +107,12 @@ class PayloadCoder:
             return self._unpack_raw(payload[at:], frames, constant)
         if self._tables is None:
             raise CodecError("the payload is entropy coded, and the model has no tables for that")
-        return self._tables.decode(
+        codes = self._tables.decode(
             payload[at:], self.channels, frames, None if constant == _VARIES else constant
         )
+        if (codes[:, self.num_codebooks :] >= 0).any():
+            raise CodecError(f"a frame of more than the stream's {self.num_codebooks} codebooks")
+        return np.ascontiguousarray(codes[:, : self.num_codebooks])
 
     def peek(self, payload: bytes) -> tuple[int, int | None]:
         """Returns the frames of a payload and the number of codebooks of each, or None where that varies.

@@ -18,7 +18,7 @@ from codec.model import CodecModel
 from codec.pcm import Samples
 from codec.playback import Playback, as_codes
 from codec.streaming.player import Player
-from codec.streaming.setup import Framing, check_model, describe
+from codec.streaming.setup import Framing, check_model, describe, payload_coder
 
 Pcm = Samples
 
@@ -165,4 +165,4 @@ class StreamDecoder:
 
     def _start(self, header: StreamHeader, hold: bool) -> Player:
         playback = Playback(self._engine, header, hold)
-        return Player(header, playback, self._packets, self._log, self._loss)
+        return Player(payload_coder(header, self.model), playback, self._packets, self._log, self._loss)

@@ -34,7 +34,7 @@ def make_blocks(
     Raises:
         UsageError: the target is below what blocks of that length take.
     """
-    coder = payload_coder(header)
+    coder = payload_coder(header, engine.model)
     if target.mode == "cbr":
         return ConstantBlocks(engine, coder, int(target.value))
     control = _control(engine.model, header, target, overhead, plan)

@@ -9,13 +9,12 @@ import torch
 from codec.bitstream.codes import Codes
 from codec.bitstream.codes_hash import CodesHash
 from codec.bitstream.events import BlockRead, Event, Lost, StreamEnd
-from codec.bitstream.header import StreamHeader
+from codec.bitstream.payload import PayloadCoder
 from codec.comfort import ComfortNoise
 from codec.damage import DamageLog
 from codec.errors import CodecError
 from codec.pcm import Samples
 from codec.playback import Playback
-from codec.streaming.setup import payload_coder
 
 
 class Player:
@@ -24,7 +23,7 @@ class Player:
     A gap is played when the next frames are at hand, since both sides together tell more of what is missing.
 
     Args:
-        header: of the stream.
+        coder: of the stream's payloads.
         playback: what its frames go to.
         live: packets instead of a container: comfort noise is drawn across packets, and the audio is not cut
             to a length.
@@ -35,7 +34,7 @@ class Player:
 
     def __init__(
         self,
-        header: StreamHeader,
+        coder: PayloadCoder,
         playback: Playback,
         live: bool,
         damage: DamageLog,
@@ -43,8 +42,8 @@ class Player:
         position: int = 0,
     ) -> None:
         self.playback = playback
-        self._block_frames = header.block_frames
-        self._coder = payload_coder(header)
+        self._block_frames = coder.block_frames
+        self._coder = coder
         self._live = live
         self._damage = damage
         self._loss = loss

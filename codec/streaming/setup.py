@@ -51,9 +51,11 @@ def frames_of_block(model: CodecModel, channels: int, num_codebooks: int, packet
     return min(max(1, round(packet_ms / 1000 * model.frame_rate)), longest)
 
 
-def payload_coder(header: StreamHeader) -> PayloadCoder:
-    """What packs and unpacks the payloads of a stream."""
-    return PayloadCoder(header.num_codebooks, header.bits_per_code, header.block_frames, header.channels)
+def payload_coder(header: StreamHeader, model: CodecModel) -> PayloadCoder:
+    """What packs and unpacks the payloads of a stream of ``model``."""
+    return PayloadCoder(
+        header.num_codebooks, header.bits_per_code, header.block_frames, header.channels, model.entropy
+    )
 
 
 def check_model(header: StreamHeader, model: CodecModel, name: str) -> None:

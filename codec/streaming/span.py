@@ -58,7 +58,7 @@ class SpanDecoder:
         self._stream = stream
         self._engine = Engine(model)
         self._engine.check_rows()
-        self._coder = payload_coder(stream.header)
+        self._coder = payload_coder(stream.header, model)
         self._log = DamageLog()
         rate = stream.header.sample_rate
         self._first = round(start * rate)
@@ -82,7 +82,7 @@ class SpanDecoder:
         origin = _resampling_origin(header, self._first)
         position = self._first_frame(origin)
         playback = Playback(self._engine, header, True, position, origin)
-        player = Player(header, playback, False, self._log, position=position)
+        player = Player(self._coder, playback, False, self._log, position=position)
         early = self._first - origin
         for event in self._stream.events(position):
             for pcm in player.play(event):
