@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from codec.errors import CodecError
 from codec.quantize import ResidualVQ
 from recipes.common.care import replace_words, start_uniform
+from recipes.common.command import run_command, size_name
 from recipes.common.records import Records
 from recipes.common.report import interval, spread, verdict, write_section
 
@@ -100,3 +102,16 @@ def test_replaced_words_lose_their_moments(estimator: str) -> None:
     if estimator == "nsvq":
         assert (optimizer.state[quantizer.words]["exp_avg"][0, dead] == 0).all()
         assert (optimizer.state[quantizer.words]["exp_avg"][0, ~dead] != 0).any()
+
+
+def test_a_command_line_ends_with_a_sentence_and_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def study(quick: bool = False, full: bool = False) -> None:
+        size_name(quick, full)
+
+    monkeypatch.setattr(sys, "argv", ["run.py", "--quick", "--full"])
+    with pytest.raises(SystemExit) as end:
+        run_command(study)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: --quick and --full exclude each other\n"
