@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from codec.bitstream.codes import Codes, codebooks_sent
-from codec.bitstream.prediction import Predictor
+from codec.bitstream.prediction import Exact, Predictor
 from codec.bitstream.rangecoder import PRECISION_BITS, TOTAL, RangeDecoder, range_encode
 from codec.bitstream.tables import EntropyTables, Integers, sizes_of
 
@@ -102,17 +102,15 @@ class EntropyCoder:
         width = self.num_codebooks + 1
         return decoder.decode(self._flat_counts, before * width, (before + 1) * width) - before * width
 
-    def _decode_frame(
-        self, decoder: RangeDecoder, before: np.ndarray, n: int
-    ) -> tuple[list[int], np.ndarray]:
+    def _decode_frame(self, decoder: RangeDecoder, before: Exact, n: int) -> tuple[list[int], Exact]:
         """The n codes of a frame after one with the features ``[d]``, and the frame's own features."""
         earlier = np.zeros_like(before)
         if not n:
             return [], earlier
         base, found = self._predictor.begin_frame(before), []
         for codebook in range(n):
-            chances = self._predictor.left_probabilities(base, codebook, earlier)
-            code, start, size = self._predictor.find_code(chances, codebook, decoder.target())
+            logits = self._predictor.logits(base, codebook, earlier)
+            code, start, size = self._predictor.find_code(logits, codebook, decoder.target())
             decoder.take(start, size)
             found.append(code)
             earlier = earlier + self._predictor.features(codebook, code)

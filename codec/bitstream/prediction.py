@@ -6,6 +6,8 @@ gives the same ones, many times faster than integer arithmetic does.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,13 +97,21 @@ class Predictor:
         """What the frame before, of which the features ``[d]`` are told, says about all codes: ``[M, r]``."""
         return self._base(before[None], self.num_codebooks)[:, 0]
 
-    def left_probabilities(self, base: Exact, codebook: int, earlier: Exact) -> list[int]:
-        """The probability of going left at each node ``[N]``, after codes with the features ``[d]``."""
-        total = base[codebook] + self._hidden_now[codebook] @ np.clip(earlier, -FEATURE_LIMIT, FEATURE_LIMIT)
-        hidden = np.clip(np.floor(total * self._hidden_scale[codebook]), 0, ACTIVATION_LIMIT)
-        logits = self._node_weight[codebook] @ hidden + self._node_bias[codebook]
-        chances: list[int] = self._left[self._logit_index(logits * self._node_scale[codebook])].tolist()
-        return chances
+    def logits(self, base: Exact, codebook: int, earlier: Exact) -> Exact:
+        """The logits of going left at each node ``[N]``, not yet rounded, after codes with features ``[d]``.
+
+        base: what `begin_frame` returned.
+        """
+        total = base[codebook] + self._hidden_now[codebook] @ _clip(earlier, -FEATURE_LIMIT, FEATURE_LIMIT)
+        hidden = _clip(np.floor(total * self._hidden_scale[codebook]), 0, ACTIVATION_LIMIT)
+        logits: Exact = self._node_weight[codebook] @ hidden
+        logits += self._node_bias[codebook]
+        logits *= self._node_scale[codebook]
+        return logits
+
+    def find_code(self, logits: Exact, codebook: int, target: int) -> tuple[int, int, int]:
+        """The code whose interval holds a target in 0 .. 65535, its start and its size."""
+        return self._tree.find(logits, codebook, target)
 
     def features(self, codebook: int, code: int) -> Exact:
         """What a code adds to the features of its frame, ``[d]``."""
@@ -118,9 +128,9 @@ class Predictor:
 
     def _base(self, before: Exact, count: int) -> Exact:
         """The part of the hidden sums that all codes of a frame share: ``[M', N, r]`` of ``[N, d]``."""
-        x = np.clip(before, -FEATURE_LIMIT, FEATURE_LIMIT)
+        x = _clip(before, -FEATURE_LIMIT, FEATURE_LIMIT)
         for weight, bias, scale in (self._past_in, self._past_out):
-            x = np.clip(np.floor((x @ weight + bias) * scale), 0, ACTIVATION_LIMIT)
+            x = _clip(np.floor((x @ weight + bias) * scale), 0, ACTIVATION_LIMIT)
         width = self._hidden_bias.shape[1]
         sums = x @ self._hidden_past[:, : count * width]
         return sums.reshape(len(x), count, width).transpose(1, 0, 2) + self._hidden_bias[:count, None]
@@ -128,10 +138,10 @@ class Predictor:
     def _hidden(self, base: Exact, earlier: Exact) -> Exact:
         """Hidden activations ``[M', N, r]`` with the features ``[M', N, d]`` of the codes so far."""
         count = len(base)
-        clipped = np.clip(earlier, -FEATURE_LIMIT, FEATURE_LIMIT)
+        clipped = _clip(earlier, -FEATURE_LIMIT, FEATURE_LIMIT)
         sums = base + clipped @ self._hidden_now[:count].transpose(0, 2, 1)
         sums *= self._hidden_scale[:count, None, None]
-        return np.clip(np.floor(sums, out=sums), 0, ACTIVATION_LIMIT, out=sums)
+        return _clip(np.floor(sums, out=sums), 0, ACTIVATION_LIMIT)
 
     def _path_probabilities(self, hidden: Exact, codes: Codes) -> Integers:
         """The probabilities ``[M', N, b]`` of going left on the way to codes ``[M', N]``."""
@@ -139,17 +149,9 @@ class Predictor:
         nodes = self._tree.path_nodes(codes) + np.arange(count)[:, None, None] * self._node_bias.shape[1]
         weight = self._node_weight.reshape(-1, width).take(nodes, axis=0)
         logits = (weight @ hidden[..., None])[..., 0] + self._node_bias.ravel().take(nodes)
-        return self._left.take(self._logit_index(logits * self._node_scale[:count, None, None]))
-
-    @staticmethod
-    def _logit_index(logits: Exact) -> Integers:
-        index: Integers = np.clip(np.floor(logits), -LOGIT_LIMIT, LOGIT_LIMIT - 1).astype(np.int64)
-        index += LOGIT_LIMIT
-        return index
-
-    def find_code(self, chances: list[int], codebook: int, target: int) -> tuple[int, int, int]:
-        """The code whose interval holds a target in 0 .. 65535, its start and its size."""
-        return self._tree.find(chances, codebook, target)
+        logits *= self._node_scale[:count, None, None]
+        index = _clip(np.floor(logits, out=logits), -LOGIT_LIMIT, LOGIT_LIMIT - 1).astype(np.int64)
+        return self._left.take(index + LOGIT_LIMIT)
 
 
 class _Tree:
@@ -162,6 +164,7 @@ class _Tree:
 
     def __init__(self, tables: EntropyTables) -> None:
         self._levels = tables.levels
+        self._left: list[int] = tables.left.tolist()
         self._leaves = tables.leaves.astype(np.int64)
         self._words: list[list[int]] = np.argsort(self._leaves, axis=1).tolist()
         level = np.arange(tables.levels)
@@ -187,17 +190,18 @@ class _Tree:
             size = np.where(right, size - left, left)
         return start, size
 
-    def find(self, chances: list[int], codebook: int, target: int) -> tuple[int, int, int]:
-        """See `Predictor.find_code`."""
+    def find(self, logits: Exact, codebook: int, target: int) -> tuple[int, int, int]:
+        """See `Predictor.find_code`; only the logits on the way are rounded."""
         node, start, size, words = 0, 0, TOTAL, 1 << self._levels
         while words > 1:
-            left = words // 2 + ((size - words) * chances[node] >> PRECISION_BITS)
+            logit = min(max(math.floor(logits.item(node)), -LOGIT_LIMIT), LOGIT_LIMIT - 1)
+            left = words // 2 + ((size - words) * self._left[logit + LOGIT_LIMIT] >> PRECISION_BITS)
             if target - start < left:
                 node, size = 2 * node + 1, left
             else:
                 node, start, size = 2 * node + 2, start + left, size - left
             words //= 2
-        return self._words[codebook][node - len(chances)], start, size
+        return self._words[codebook][node - len(logits)], start, size
 
     def _places(self, codes: Codes) -> Integers:
         places: Integers = np.take_along_axis(self._leaves[: len(codes)], codes, axis=1)
@@ -206,3 +210,9 @@ class _Tree:
 
 def _exact(values: NDArray[np.integer]) -> Exact:
     return values.astype(np.float32)
+
+
+def _clip(values: Exact, low: int, high: int) -> Exact:
+    """Like `np.clip`, which takes longer than a small matrix product."""
+    clipped: Exact = np.minimum(np.maximum(values, np.float32(low)), np.float32(high))
+    return clipped
