@@ -76,7 +76,7 @@ class WindowControl(ABC):
             return None
         middle = min(sum(self._aim) / 2, limit)
         better = self._spend(window, expected + middle - bits)
-        return None if better.slope == choice.slope else better
+        return None if better.bits == choice.bits else better
 
     def _limit(self, window: Window) -> float:
         return float("inf") if self._max_frame_bits is None else self._max_frame_bits * window.frames

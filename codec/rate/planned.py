@@ -62,6 +62,7 @@ class PlannedRate(WindowControl):
         self, trellis: Trellis, overhead: int, max_frame_bits: float | None, plan: RatePlan, total_bits: float
     ) -> None:
         super().__init__(trellis, overhead, max_frame_bits)
+        self._bits = plan.bits
         # What the windows from each on take together.
         self._ahead = np.cumsum(plan.bits[::-1], axis=0)[::-1]
         self._total = total_bits
@@ -69,29 +70,29 @@ class PlannedRate(WindowControl):
         self._window = 0
 
     def retarget(self, target: float) -> None:
-        """A plan holds for its target alone: raises UsageError."""
+        """Raises UsageError: a plan holds for its target alone."""
         raise UsageError("the target of an encoding in two passes stays as it was planned")
 
     def _choose(self, window: Window, final: bool) -> Choice:
-        if self._window >= len(self._ahead):
+        if self._window >= len(self._bits):
             raise UsageError("the sound of the second pass is longer than that of the first")
         if final:
             self._aim = (self._left - _AIM * self._total, self._left + _AIM * self._total)
             return self._spend(window, self._left)
-        slope = self._slope()
-        if slope == FINEST:
-            # All is sent that does any good, and more is wanted: each window takes its share.
-            return self._spend(window, self._left / (len(self._ahead) - self._window))
-        return self._trellis.choose(window, [slope])[0]
+        return self._spend(window, self._share())
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:
         self._left -= bits
         self._window += 1
 
-    def _slope(self) -> int:
-        """The slope at which the windows from here on take the bits that are left."""
-        windows = len(self._ahead) - self._window
+    def _share(self) -> float:
+        """Bits of the next window at the slope at which all windows from here on take what is left."""
+        windows = len(self._bits) - self._window
         wanted = max((self._left - windows * self._overhead) / self._ratio, 1.0)
         # Coarser slopes take fewer bits: reversed, sizes rise as np.interp wants them.
-        sizes = np.log(np.maximum(self._ahead[self._window][::-1], 1.0))
-        return round(float(np.interp(np.log(wanted), sizes, _GRID[::-1].astype(np.float64))))
+        ahead, own = self._ahead[self._window][::-1], self._bits[self._window][::-1]
+        if wanted >= ahead[-1]:
+            # All is sent that does any good, and more is wanted.
+            return self._left * float(own[-1] / ahead[-1])
+        place = np.interp(wanted, ahead, np.arange(len(ahead)))
+        return float(np.interp(place, np.arange(len(own)), own)) * self._ratio + self._overhead

@@ -24,6 +24,8 @@ FINEST, COARSEST = -26 * _STEPS, 2 * _STEPS
 
 # Slopes tried at once when one is looked for.
 _TRIED = 8
+# So much may be left of the bits that are to be spent, before other ways are tried.
+_GAP = 0.02
 
 
 class Choice(NamedTuple):
@@ -49,28 +51,35 @@ class Trellis:
         self._first = count_costs[-1].astype(np.float64)
         self._change = np.ascontiguousarray(count_costs[:-1].T.astype(np.float64))  # [after, before]
 
-    def choose(self, window: Window, indices: Sequence[int]) -> list[Choice]:
-        """The best numbers for each slope; where one number for all frames is better, that."""
+    def choose(self, window: Window, indices: Sequence[int], even: bool = True) -> list[Choice]:
+        """The best numbers for each slope; where one number for all frames is better, that, if ``even``."""
         slopes = np.array([2.0 ** (index / _STEPS) for index in indices]) / COST_UNIT
         counts = self._walk(window, slopes)
         bits = self._bits(window, counts)
+        choices = [Choice(counts[at], float(bits[at]) / COST_UNIT, index) for at, index in enumerate(indices)]
+        if not even:
+            return choices
         rows = counts[..., None]
         spread = np.take_along_axis(window.distortion[None], rows, axis=3).sum(axis=(1, 2, 3)) + slopes * bits
-        even_bits = window.bits.sum(axis=(0, 1))
-        even = window.distortion.sum(axis=(0, 1)) + slopes[:, None] * even_bits
-        best = even.argmin(axis=1)
-        choices = []
-        for at, index in enumerate(indices):
-            if even[at, best[at]] <= spread[at]:
-                same = np.full(counts.shape[1:], best[at])
-                choices.append(Choice(same, float(even_bits[best[at]]) / COST_UNIT, index))
-            else:
-                choices.append(Choice(counts[at], float(bits[at]) / COST_UNIT, index))
+        same_bits = window.bits.sum(axis=(0, 1))
+        same = window.distortion.sum(axis=(0, 1)) + slopes[:, None] * same_bits
+        for at in np.flatnonzero(same.min(axis=1) <= spread).tolist():
+            n = int(same[at].argmin())
+            everywhere = np.full(counts.shape[1:], n)
+            choices[at] = Choice(everywhere, float(same_bits[n]) / COST_UNIT, indices[at])
         return choices
 
     def spend(self, window: Window, bits: float) -> Choice:
         """The best numbers that take at most so many bits, as far as is thought; if none do, the fewest."""
-        finer, best = self.choose(window, [FINEST, COARSEST])
+        choice = self._spend(window, bits, even=True)
+        if choice.bits > bits * (1 - _GAP):
+            return choice
+        # From one number for all to several is a step, since all must then be told.
+        other = self._spend(window, bits, even=False)
+        return other if choice.bits < other.bits <= bits else choice
+
+    def _spend(self, window: Window, bits: float, even: bool) -> Choice:
+        finer, best = self.choose(window, [FINEST, COARSEST], even)
         if best.bits > bits:
             return best
         if finer.bits <= bits:
@@ -79,7 +88,8 @@ class Trellis:
         while best.slope - finer.slope > 1:
             step = (best.slope - finer.slope) / _TRIED
             tried = sorted({round(finer.slope + step * (at + 0.5)) for at in range(_TRIED)})
-            choices = self.choose(window, [index for index in tried if finer.slope < index < best.slope])
+            tried = [index for index in tried if finer.slope < index < best.slope]
+            choices = self.choose(window, tried, even)
             best = next((choice for choice in choices if choice.bits <= bits), best)
             finer = next((choice for choice in reversed(choices) if choice.bits > bits), finer)
         return self._between(window, finer, best, bits)
@@ -123,9 +133,10 @@ class Trellis:
         return counts
 
     def _bits(self, window: Window, counts: Counts) -> NDArray[np.float64]:
-        """What the codes and the numbers ``[L, C, F]`` take, ``[L]``."""
+        """What codes and numbers ``[L, C, F]`` take, ``[L]``; one number for all is told for nothing."""
         codes = np.take_along_axis(window.bits[None], counts[..., None], axis=3).sum(axis=(1, 2, 3))
         first = self._first[counts[:, :, 0]].sum(axis=1)
         changes = self._change[counts[:, :, 1:], counts[:, :, :-1]].sum(axis=(1, 2))
-        total: NDArray[np.float64] = codes + first + changes
+        varies = (counts != counts[:, :1, :1]).any(axis=(1, 2))
+        total: NDArray[np.float64] = codes + np.where(varies, first + changes, 0.0)
         return total

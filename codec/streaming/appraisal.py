@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,16 +12,6 @@ from codec.rate.importance import Importance
 from codec.rate.trellis import Trellis
 from codec.rate.window import COST_UNIT, Window, make_window
 from codec.streaming.latents import Frames
-
-
-class Prices(Protocol):
-    """What an entropy coder takes, in parts of `COST_UNIT`."""
-
-    def costs(self, codes: Codes, previous: Codes | None) -> NDArray[np.int64]:
-        """Of each code ``[C, M, F]`` behind a frame ``[C, M]``, or at the start of a payload."""
-
-    def count_costs(self) -> NDArray[np.int64]:
-        """``[M + 2, M + 1]``, of a number of codebooks after each one before it, and at a payload's start."""
 
 
 class Appraiser:
@@ -52,11 +40,11 @@ def make_trellis(model: CodecModel) -> Trellis:
     count = model.bottleneck.num_codebooks
     if model.entropy is None:
         return Trellis(np.full((count + 2, count + 1), count.bit_length() * COST_UNIT))
-    return Trellis(cast(Prices, model.entropy).count_costs())
+    return Trellis(model.entropy.count_costs())
 
 
 def _code_costs(model: CodecModel, codes: Codes) -> NDArray[np.int64]:
     """What the codes ``[C, M, F]`` of a block take, in parts of `COST_UNIT`."""
     if model.entropy is None:
         return np.full(codes.shape, model.bottleneck.bits_per_code * COST_UNIT)
-    return cast(Prices, model.entropy).costs(codes, None)
+    return model.entropy.costs(codes, None)

@@ -80,6 +80,7 @@ class StreamEncoder:
         self._blocks = make_blocks(engine, self.header, framing, self._target, self._overhead, plan)
         self._writer, self._start = start_writer(self.header, framing, tuple(tags or ()))
         self._engine = engine
+        self._planned = plan is not None
         self._hash = CodesHash()
         self._position = 0
         self._codes_sent = 0
@@ -127,6 +128,8 @@ class StreamEncoder:
         channels, target = self.header.channels, self._target
         if target.mode == "vbr":
             raise UsageError("the mode vbr follows a quality: set that")
+        if self._planned:
+            raise UsageError("the target of an encoding in two passes stays as it was planned")
         check_bitrate(self.model, bitrate, channels)
         if target.max_bitrate is not None and bitrate > target.max_bitrate:
             raise UsageError(f"the bitrate {bitrate:g} lies above the highest, {target.max_bitrate:g}")

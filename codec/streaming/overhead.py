@@ -8,6 +8,7 @@ from codec.bitstream.container import ContainerWriter
 from codec.bitstream.header import StreamHeader
 from codec.bitstream.metadata import Tags
 from codec.bitstream.packets import PacketWriter
+from codec.errors import UsageError
 from codec.streaming.setup import Framing
 
 
@@ -29,8 +30,14 @@ class Overhead:
 def start_writer(
     header: StreamHeader, framing: Framing, tags: Tags
 ) -> tuple[ContainerWriter | PacketWriter, list[bytes]]:
-    """A writer of the stream, and the first that it writes."""
+    """A writer of the stream, and the first that it writes.
+
+    Raises:
+        UsageError: there are tags and no container, or tags that no container takes.
+    """
     if framing == "packets":
+        if tags:
+            raise UsageError("packets carry no tags: leave them out, or take a container")
         packets = PacketWriter(header)
         return packets, packets.start()
     container = ContainerWriter(header)
