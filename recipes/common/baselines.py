@@ -22,7 +22,7 @@ Coder = Callable[[Tensor], Tensor]
 def fit_baseline(name: Baseline, x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:
     """Fit ``num_codebooks`` codebooks of ``2 ** bits`` words to vectors x ``[N, D]`` float32 on the CPU.
 
-    All but the last are faiss', with its defaults for the effort of training:
+    All but the last are faiss', with its defaults for the effort of training, and all of the vectors:
 
     - "kmeans_residual": k-means on what the codebooks before left, greedy search (Chen et al. 2010);
     - "kmeans_product": k-means in each block (Jégou et al. 2011);
@@ -59,20 +59,26 @@ def _coder(quantizer: Any) -> Coder:
     return code
 
 
+def _use_all(clustering: Any, x: Tensor, seed: int) -> None:
+    """Let faiss' k-means see all vectors: its default is 256 of them for each word."""
+    clustering.seed = seed
+    clustering.max_points_per_centroid = len(x)
+
+
 def _kmeans_residual(x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:
     faiss = _faiss()
     quantizer = faiss.ResidualQuantizer(x.shape[1], num_codebooks, bits)
     # Its default fits growing numbers of dimensions, and keeps a beam of 5.
     quantizer.train_type = faiss.ResidualQuantizer.Train_default
     quantizer.max_beam_size = 1
-    quantizer.cp.seed = seed
+    _use_all(quantizer.cp, x, seed)
     quantizer.train(x.numpy())
     return _coder(quantizer)
 
 
 def _kmeans_product(x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:
     quantizer = _faiss().ProductQuantizer(x.shape[1], num_codebooks, bits)
-    quantizer.cp.seed = seed
+    _use_all(quantizer.cp, x, seed)
     quantizer.train(x.numpy())
     return _coder(quantizer)
 
@@ -81,8 +87,9 @@ def _opq(x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:
     faiss = _faiss()
     rotation = faiss.OPQMatrix(x.shape[1], num_codebooks)
     inner = faiss.ProductQuantizer(x.shape[1], num_codebooks, bits)
-    inner.cp.seed = seed
+    _use_all(inner.cp, x, seed)
     rotation.pq = inner
+    rotation.max_train_points = len(x)
     rotation.train(x.numpy())
     code = _kmeans_product(torch.from_numpy(rotation.apply(x.numpy())), num_codebooks, bits, seed)
 

@@ -1,0 +1,225 @@
+"""Tables and plots of the study on nearest-neighbour search, from the runs that are finished."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codec.quantize.complexity import additive_wmops, product_wmops, residual_wmops
+from recipes.ann_search.study import (
+    DEPTHS,
+    FEW_CODEBOOKS,
+    MANY_BITS,
+    MANY_CODEBOOKS,
+    QUANTIZERS,
+    Quantizer,
+    Setting,
+    Size,
+    Study,
+)
+from recipes.ann_search.vecs import SearchSet
+from recipes.common.plots import band, figure, save
+from recipes.common.report import spread, table, verdict, write_section
+
+_COLORS = {"residual": "tab:blue", "additive": "tab:red", "product": "tab:green"}
+_SHOWN_DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
+_VERDICTS = {"holds": "higher", "does not hold": "lower", "not decided": "undecided", "equal": "equal"}
+# By (codebooks, bits, method): results by seed.
+Results = Mapping[tuple[int, int, str], dict[int, dict[str, Any]]]
+
+
+def collect(found: Mapping[Setting, dict[str, Any] | None]) -> Results:
+    """The results of the finished runs."""
+    results: dict[tuple[int, int, str], dict[int, dict[str, Any]]] = defaultdict(dict)
+    for setting, result in found.items():
+        if result is not None:
+            results[setting.num_codebooks, setting.bits, setting.method][setting.seed] = result
+    return results
+
+
+def write_report(
+    study: Study, size: Size, vectors: SearchSet, results: Results, published: dict[str, Any], folder: Path
+) -> None:
+    """Write ``recall.png`` and the results in ``README.md`` to a folder.
+
+    A folder without a README gets one that holds the results alone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    costs = _costs(size, vectors.base.shape[1])
+    save(_plot(size, results, published, costs), folder / "recall.png")
+    readme = folder / "README.md"
+    if not readme.exists():
+        readme.write_text("<!-- results -->\n<!-- /results -->\n", encoding="utf-8")
+    parts = [
+        _facts(size, vectors),
+        "### Recall at 64 bit",
+        _recall(study, size, results, published["recall"]),
+        "In percentage points, and whether the interval leaves zero out:",
+        _claims(study, size, results),
+        "### Recall@16 against the cost of the search",
+        _by_cost(size, results, published["recall_16"], costs),
+        "At equal cost, the recall of the cheaper search is read off the line between its points:",
+        _equal_cost(size, results, costs),
+    ]
+    write_section(readme, "results", "\n\n".join(parts))
+
+
+def _labels(study: Study, size: Size) -> dict[str, str]:
+    return {
+        "residual": "residual",
+        "additive": f"additive, beam {size.beam}",
+        "product": "product",
+        "residual_beam": f"residual, beam {size.beam}",
+        "additive_polished": f"additive, beam {study.wide_beam}, polish {study.polish}",
+        "product_rotated": "product, rotated",
+        "kmeans_residual": "residual, k-means",
+        "kmeans_product": "product, k-means",
+        "opq": "product, rotated, k-means (OPQ)",
+        "lsq": "additive, least squares (LSQ)",
+    }
+
+
+def _facts(size: Size, vectors: SearchSet) -> str:
+    return (
+        f"{len(vectors.learn):,} vectors to fit to, {len(vectors.base):,} in the base,"
+        f" {len(vectors.query):,} queries; {size.training.updates:,} updates of {size.training.batch} after a"
+        f" k-means start, the additive search with a beam of {size.train_beam} in training. {size.seeds} runs"
+        f" of each setting (least squares {size.lsq_seeds}), {size.cost_seeds} of those with {FEW_CODEBOOKS}"
+        " codebooks. Recall in % with Student's 95 % interval over runs; error relative to the energy of the"
+        " vectors; CPU time of one thread, with other programs running."
+    )
+
+
+def _values(results: Results, method: str, depth: int) -> dict[int, float]:
+    """Recall@depth in percent at 64 bit, by seed."""
+    runs = results.get((MANY_CODEBOOKS, MANY_BITS, method), {})
+    return {seed: 100 * run["recall"][str(depth)] for seed, run in runs.items()}
+
+
+def _recall(study: Study, size: Size, results: Results, published: dict[str, Any]) -> str:
+    rows = []
+    for method, label in _labels(study, size).items():
+        runs = results.get((MANY_CODEBOOKS, MANY_BITS, method), {})
+        if runs:
+            recalls = [spread(list(_values(results, method, depth).values()), 1) for depth in _SHOWN_DEPTHS]
+            error = spread([run["error"] for run in runs.values()], 4)
+            encoding = f"{np.mean([run['encode_us'] for run in runs.values()]):.0f}"
+            rows.append([label, *recalls, error, encoding])
+    for method, values in published.items():
+        if method != "T":
+            known = dict(zip(published["T"], values, strict=True))
+            cells = [f"{100 * known[depth]:.1f}" if depth in known else "-" for depth in _SHOWN_DEPTHS]
+            rows.append([f"*{method}, published, SIFT1M*", *cells, "-", "-"])
+    return table(["T", *map(str, _SHOWN_DEPTHS), "error", "µs"], rows)
+
+
+def _claims(study: Study, size: Size, results: Results) -> str:
+    pairs = [
+        ("additive", "residual"),
+        ("residual", "product"),
+        ("residual", "kmeans_residual"),
+        ("product", "kmeans_product"),
+        ("additive", "residual_beam"),
+        ("additive_polished", "lsq"),
+    ]
+    labels, rows = _labels(study, size), []
+    for first, second in pairs:
+        cells = []
+        for depth in _SHOWN_DEPTHS:
+            high, low = _values(results, first, depth), _values(results, second, depth)
+            gains = [high[seed] - low[seed] for seed in sorted(high.keys() & low.keys())]
+            cells.append(f"{spread(gains, 1)}, {_VERDICTS[verdict(gains)]}" if gains else "-")
+        if set(cells) != {"-"}:
+            rows.append([f"{labels[first]} above {labels[second]}", *cells])
+    return table(["T", *map(str, _SHOWN_DEPTHS)], rows)
+
+
+def _costs(size: Size, dim: int) -> dict[Quantizer, dict[int, float]]:
+    """Million operations a vector by bits."""
+    costs: dict[Quantizer, dict[int, float]] = {method: {} for method in QUANTIZERS}
+    for bits in size.cost_bits:
+        sizes = (dim, FEW_CODEBOOKS, 2 ** (bits // FEW_CODEBOOKS))
+        costs["residual"][bits] = residual_wmops(*sizes, "mac")
+        costs["additive"][bits] = additive_wmops(*sizes, size.beam)
+        costs["product"][bits] = product_wmops(*sizes, "mac")
+    return costs
+
+
+def _recall_16(results: Results, method: str, bits: int) -> list[float]:
+    runs = results.get((FEW_CODEBOOKS, bits, method), {})
+    return [100 * run["recall"]["16"] for run in runs.values()]
+
+
+def _by_cost(
+    size: Size, results: Results, published: dict[str, Any], costs: dict[Quantizer, dict[int, float]]
+) -> str:
+    rows = []
+    for method in QUANTIZERS:
+        rows.append([method, *(spread(_recall_16(results, method, bits), 1) for bits in size.cost_bits)])
+        known = dict(zip(published["bits"], published[method], strict=True))
+        shown = [f"{100 * known[bits]:.1f}" if bits in known else "-" for bits in size.cost_bits]
+        rows.append([f"*{method}, published, SIFT1M*", *shown])
+        rows.append([f"{method}, WMOPS", *(f"{costs[method][bits]:.4f}" for bits in size.cost_bits)])
+        known = dict(zip(published["bits"], published[f"{method}, WMOPS"], strict=True))
+        shown = [f"{known[bits]:.4f}" if bits in known else "-" for bits in size.cost_bits]
+        rows.append([f"*{method}, WMOPS, published*", *shown])
+    return table(["bits", *map(str, size.cost_bits)], rows)
+
+
+def _equal_cost(size: Size, results: Results, costs: dict[Quantizer, dict[int, float]]) -> str:
+    """At each cost of a dearer search within the range of a cheaper one, which finds more."""
+    rows = []
+    pairs: list[tuple[Quantizer, Quantizer]] = [("residual", "product"), ("additive", "residual")]
+    for dear, cheap in pairs:
+        points = [
+            (costs[cheap][bits], float(np.mean(_recall_16(results, cheap, bits))))
+            for bits in size.cost_bits
+            if _recall_16(results, cheap, bits)
+        ]
+        for bits in size.cost_bits:
+            values, cost = _recall_16(results, dear, bits), costs[dear][bits]
+            if values and points and points[0][0] <= cost <= points[-1][0]:
+                logs = np.log([each for each, _ in points])
+                other = float(np.interp(np.log(cost), logs, [recall for _, recall in points]))
+                own = float(np.mean(values))
+                better = dear if own > other else cheap
+                rows.append(
+                    [f"{dear}, {bits} bit", f"{cost:.4f}", f"{own:.1f}", cheap, f"{other:.1f}", better]
+                )
+    return table(["search", "WMOPS", "recall@16", "other search", "its recall@16", "higher"], rows)
+
+
+def _plot(
+    size: Size, results: Results, published: dict[str, Any], costs: dict[Quantizer, dict[int, float]]
+) -> Any:
+    plot, axes = figure(columns=3, width=4.6)
+    by_depth, by_bits, by_cost = axes[0]
+    for method in (*QUANTIZERS, "kmeans_residual", "kmeans_product", "lsq", "additive_polished"):
+        base = {"lsq": "additive", "additive_polished": "additive"}.get(
+            method, method.removeprefix("kmeans_")
+        )
+        style = {"color": _COLORS[base], "ls": "-" if method in QUANTIZERS else "--"}
+        if method == "additive_polished":
+            style["ls"] = "-."
+        values = [list(_values(results, method, depth).values()) for depth in DEPTHS]
+        band(by_depth, DEPTHS, values, method.replace("_", ", "), **style)
+    for method in QUANTIZERS:
+        style = {"color": _COLORS[method]}
+        values = [_recall_16(results, method, bits) for bits in size.cost_bits]
+        band(by_bits, size.cost_bits, values, method, **style)
+        band(by_cost, [costs[method][bits] for bits in size.cost_bits], values, method, **style)
+        depths, recalls = published["recall"]["T"], np.array(published["recall"][method])
+        by_depth.plot(depths, 100 * recalls, ":", label=f"{method}, published, SIFT1M", **style)
+        known = np.array(published["recall_16"][method])
+        by_bits.plot(published["recall_16"]["bits"], 100 * known, ":", **style)
+        by_cost.plot(published["recall_16"][f"{method}, WMOPS"], 100 * known, ":", **style)
+    by_depth.set(xlabel="T", ylabel="recall@T, %", xscale="log", title="64 bit")
+    by_bits.set(xlabel="bits", ylabel="recall@16, %", title="4 codebooks (dotted: published, SIFT1M)")
+    by_cost.set(xlabel="million operations a vector", xscale="log", title="by the cost of the search")
+    by_depth.legend(fontsize=6)
+    by_bits.legend(fontsize=6)
+    return plot

@@ -1,0 +1,123 @@
+"""The study on nearest-neighbour search: its files, its recall, its command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from codec.errors import CodecError
+from recipes.ann_search.study import read_study, settings
+from recipes.ann_search.vecs import make_search_set, ranks_of_nearest, read_search_set, read_vecs
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "recipes" / "ann_search"
+
+
+def write_vecs(path: Path, vectors: NDArray[np.generic]) -> None:
+    """Write vectors ``[N, D]`` in the public layout."""
+    with path.open("wb") as file:
+        for vector in vectors:
+            file.write(np.int32(len(vector)).tobytes() + vector.tobytes())
+
+
+def write_set(folder: Path, prefix: str = "sift_", suffix: str = ".fvecs") -> None:
+    numbers = np.float32 if suffix == ".fvecs" else np.uint8
+    random = np.random.default_rng(0)
+    for part, count in (("learn", 50), ("base", 40), ("query", 6)):
+        values = random.integers(0, 200, (count, 8)).astype(numbers)
+        write_vecs(folder / f"{prefix}{part}{suffix}", values)
+    write_vecs(folder / f"{prefix}groundtruth.ivecs", random.integers(0, 40, (6, 3)).astype(np.int32))
+
+
+@pytest.mark.parametrize("suffix", [".fvecs", ".bvecs"])
+def test_a_set_is_read_in_both_public_layouts(tmp_path: Path, suffix: str) -> None:
+    write_set(tmp_path, suffix=suffix)
+    found = read_search_set(tmp_path)
+    assert found.learn.shape == (50, 8)
+    assert found.base.dtype == torch.float32
+    values = np.random.default_rng(0).integers(0, 200, (50, 8))
+    np.testing.assert_array_equal(found.learn.numpy(), values)
+    assert found.nearest.shape == (6,)
+
+
+def test_bad_sets_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(CodecError, match="holds 0"):
+        read_search_set(tmp_path)
+    write_set(tmp_path)
+    learn = tmp_path / "sift_learn.fvecs"
+    whole = learn.read_bytes()
+    for damaged in (whole[:-1], b"", whole[:36] + b"\x07" + whole[37:], b"\xff" * 36):
+        learn.write_bytes(damaged)
+        with pytest.raises(CodecError, match=r"sift_learn\.fvecs"):
+            read_search_set(tmp_path)
+    learn.write_bytes(whole)
+    write_vecs(tmp_path / "sift_groundtruth.ivecs", np.full((6, 3), 40, np.int32))
+    with pytest.raises(CodecError, match="does not tell the neighbours"):
+        read_search_set(tmp_path)
+    write_vecs(tmp_path / "other_learn.fvecs", np.zeros((2, 8), np.float32))
+    with pytest.raises(CodecError, match="holds 2"):
+        read_search_set(tmp_path)
+    with pytest.raises(CodecError, match="must end with"):
+        read_vecs(tmp_path / "learn.npy")
+
+
+def test_ranks_count_what_comes_before_the_true_neighbour() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Coarse values, so that many distances are equal.
+    decoded = torch.randint(-2, 3, (300, 4), generator=generator).float()
+    query = torch.randint(-2, 3, (100, 4), generator=generator).float()
+    nearest = torch.randint(300, (100,), generator=generator)
+    found = ranks_of_nearest(decoded, query, nearest)
+    for row in range(100):
+        distances = (decoded - query[row]).square().sum(dim=1)
+        order = distances.argsort(stable=True).tolist()
+        assert order.index(int(nearest[row])) == int(found[row])
+
+
+def test_uncoded_vectors_have_full_recall() -> None:
+    made = make_search_set(learn=10, base=500, query=50, dim=16, seed=0)
+    assert (ranks_of_nearest(made.base, made.query, made.nearest) == 0).all()
+
+
+def test_every_run_comes_once_and_the_first_seed_first() -> None:
+    size = read_study(FOLDER / "config.yaml").reduced
+    found = settings(size)
+    assert len(set(found)) == len(found)
+    assert [each.seed for each in found] == sorted(each.seed for each in found)
+
+
+def test_the_quick_study_runs_without_data_and_takes_up_its_codebooks(tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="of the extra recipes")
+    pytest.importorskip("matplotlib", reason="of the extra recipes")
+    command = [sys.executable, str(FOLDER / "run.py"), "--quick", "--runs", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "README.md").read_text()
+    assert "| residual, k-means |" in text
+    assert "published, SIFT1M" in text
+    assert (tmp_path / "recall.png").stat().st_size > 10_000
+    runs = tmp_path / "quick.jsonl"
+    lines = runs.read_text().splitlines()
+    wide = [line for line in lines if '"additive_polished"' in line]
+    assert len(wide) == 1
+    # Searched again with the codebooks that are there: to the same recall.
+    runs.write_text("".join(f"{line}\n" for line in lines if line not in wide))
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("Setting(") == 1
+    assert (tmp_path / "README.md").read_text().count("\n") == text.count("\n")
+
+
+def test_missing_data_is_one_sentence(tmp_path: Path) -> None:
+    for arguments, code in (([], 2), (["--data", str(tmp_path)], 1)):
+        command = [sys.executable, str(FOLDER / "run.py"), "--runs", str(tmp_path), *arguments]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        assert result.returncode == code
+        assert result.stderr.startswith("error: ")
+        assert len(result.stderr.strip().splitlines()) == 1
