@@ -37,7 +37,7 @@ def inspect(stream: Input, opening: Opening, model: CodecModel | None, console: 
         opening: what was read of it.
         model: its model, if that is at hand: where the number of codebooks varies, and the codes are entropy
             coded, its tables are needed to count them.
-        console: is told of damage.
+        console: is told of damage, and shows the progress.
 
     Returns:
         the values that `codec info` reports but for the latency; None where they are unknown.
@@ -47,10 +47,13 @@ def inspect(stream: Input, opening: Opening, model: CodecModel | None, console: 
     if opening.repaired:
         console.warn(f"{stream.name}{REPAIRED}")
     size, data = 0, opening.data
-    while data:
-        size += len(data)
-        contents.add(reader.push(data))
-        data = stream.read(_READ_BYTES)
+    # Where the number of codebooks varies, the codes are decoded to count them, which takes its time.
+    with console.progress(stream.name, stream.size) as advance:
+        while data:
+            size += len(data)
+            contents.add(reader.push(data))
+            advance(len(data))
+            data = stream.read(_READ_BYTES)
     contents.add(reader.finish())
     samples, header = contents.samples, opening.header
     seconds = samples / header.sample_rate
