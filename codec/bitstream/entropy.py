@@ -8,6 +8,7 @@ from codec.bitstream.codes import Codes, codebooks_sent
 from codec.bitstream.prediction import Exact, Predictor
 from codec.bitstream.rangecoder import PRECISION_BITS, TOTAL, RangeDecoder, range_encode
 from codec.bitstream.tables import EntropyTables, Integers, sizes_of
+from codec.errors import CodecError
 
 COST_BITS = 16
 """Costs are counted in 2**-16 bit."""
@@ -53,25 +54,27 @@ class EntropyCoder:
             sent = np.concatenate([np.ones_like(sent, shape=(*n.T.shape, 1)), sent], axis=2)
         return range_encode(starts[sent].tolist(), sizes[sent].tolist())
 
-    def decode(self, data: bytes, channels: int, frames: int, count: int | None) -> Codes:
-        """Returns the codes int64 ``[C, M, F]`` of bytes, -1 where not sent.
+    def decode(self, data: bytes, shape: tuple[int, int, int], count: int | None) -> Codes:
+        """Returns the codes int64 ``[C, M', F]`` of bytes, -1 where not sent.
 
         Args:
             data: what `encode` returned.
-            channels: C.
-            frames: F.
+            shape: C, M' and F; no frame has more than M' codebooks, of the M that the tables are for.
             count: codebooks of every frame, or None where the bytes tell them.
 
         Raises:
             CodecError: no codes lead to these bytes.
         """
         decoder = RangeDecoder(data)
-        codes = np.full((channels, self.num_codebooks, frames), -1, np.int64)
+        codes = np.full(shape, -1, np.int64)
+        channels, limit, frames = shape
         features = np.zeros((channels, self.tables.features.shape[2]), np.float32)
         before = [self.num_codebooks + 1] * channels
         for frame in range(frames):
             for channel in range(channels):
                 n = self._decode_count(decoder, before[channel]) if count is None else count
+                if n > limit:
+                    raise CodecError(f"a frame of more than the stream's {limit} codebooks")
                 before[channel] = n
                 found, features[channel] = self._decode_frame(decoder, features[channel], n)
                 codes[channel, :n, frame] = found

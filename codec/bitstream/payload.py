@@ -107,12 +107,8 @@ class PayloadCoder:
             return self._unpack_raw(payload[at:], frames, constant)
         if self._tables is None:
             raise CodecError("the payload is entropy coded, and the model has no tables for that")
-        codes = self._tables.decode(
-            payload[at:], self.channels, frames, None if constant == _VARIES else constant
-        )
-        if (codes[:, self.num_codebooks :] >= 0).any():
-            raise CodecError(f"a frame of more than the stream's {self.num_codebooks} codebooks")
-        return np.ascontiguousarray(codes[:, : self.num_codebooks])
+        shape = (self.channels, self.num_codebooks, frames)
+        return self._tables.decode(payload[at:], shape, None if constant == _VARIES else constant)
 
     def peek(self, payload: bytes) -> tuple[int, int | None]:
         """Returns the frames of a payload and the number of codebooks of each, or None where that varies.
