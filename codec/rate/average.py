@@ -12,12 +12,12 @@ from codec.rate.window import Window
 # Bits change by a factor of e for about so many steps of the slope's index.
 _STEPS_A_FACTOR = 55.0
 # A stream pays for its header and footer during its first seconds, and is exact from then on.
-_PAYING_SECONDS = 8.0
+_PAYING_SECONDS = 6.0
 # After that, debts and savings stay below these shares of the time so far: what is saved is easier to spend
 # in the last window than a debt is to pay.
 _DEBT, _SAVINGS = 0.004, 0.008
 # Before, a window may lend so many seconds.
-_FIRST_LOAN = 1.0
+_FIRST_LOAN = 0.5
 _MOST_SECONDS = 4.0
 # Debts and savings are to be gone after so many seconds, and slopes are averaged over as many.
 _RETURN_SECONDS = 4.0

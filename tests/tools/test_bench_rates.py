@@ -11,11 +11,11 @@ from tests.tools.conftest import call_tool
 
 @pytest.fixture
 def long_clips(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """Two sounds of six seconds, one with a pause."""
+    """Two sounds of seven seconds, one with a pause."""
     folder = tmp_path / "long"
     folder.mkdir()
     for index in range(2):
-        sound = 0.1 * rng.standard_normal(6 * 16_000)
+        sound = 0.1 * rng.standard_normal(7 * 16_000)
         sound[20_000 : 20_000 + 30_000 * index] = 0.0
         soundfile.write(folder / f"{index}.wav", sound, 16_000)
     return folder
