@@ -33,6 +33,10 @@ class EntropyCoder:
         self._flat_counts: list[int] = self._counts.ravel().tolist()
         self._price = _prices()
 
+    def __deepcopy__(self, memo: object) -> EntropyCoder:
+        """A copied stream shares it: it holds megabytes, and nothing changes them."""
+        return self
+
     def encode(self, codes: Codes, counts: bool) -> bytes:
         """Returns codes in bytes.
 

@@ -51,6 +51,10 @@ class Trellis:
         self._first = count_costs[-1].astype(np.float64)
         self._change = np.ascontiguousarray(count_costs[:-1].T.astype(np.float64))  # [after, before]
 
+    def __deepcopy__(self, memo: object) -> Trellis:
+        """A copied stream shares it, since nothing changes it."""
+        return self
+
     def choose(self, window: Window, indices: Sequence[int], even: bool = True) -> list[Choice]:
         """The best numbers for each slope; where one number for all frames is better, that, if ``even``."""
         slopes = np.array([2.0 ** (index / _STEPS) for index in indices]) / COST_UNIT
