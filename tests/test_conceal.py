@@ -34,8 +34,17 @@ def _distance_to_silence(z: Tensor) -> Tensor:
 def test_a_lost_frame_lies_between_its_neighbours_and_nearer_to_silence() -> None:
     last, following = torch.full((DIM, 1), 4.0), torch.full((DIM,), 1.0)
     (z,) = _concealer(last).conceal(1, following).t()
-    # The geometric mean is 2, and 0.3 of the way from the center to silence comes on top.
-    torch.testing.assert_close(z, torch.full((DIM,), 2.0 - 0.6))
+    # The side that is twice as far from silence counts twice, and 0.3 of the way to silence comes on top.
+    torch.testing.assert_close(z, torch.full((DIM,), 0.85 * 4.0 ** (2 / 3) - 0.6))
+
+
+def test_what_is_steady_goes_straight_and_what_is_lively_keeps_its_size() -> None:
+    signs = torch.tensor([1.0, -1.0]).repeat(50)
+    past = torch.stack([torch.full((100,), 3.0), 3.0 * signs]).repeat_interleave(DIM // 2, dim=0)
+    following = -past[:, -1]
+    z = _concealer(past).conceal(1, following)[:, 0] - 0.3 * LANDMARKS.silence
+    assert z[: DIM // 2].abs().max() < 1.0, "the mean of both sides is nearly nothing"
+    assert z[DIM // 2 :].abs().min() > 2.0
 
 
 def test_the_larger_side_decides_the_sign() -> None:
