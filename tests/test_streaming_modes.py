@@ -24,7 +24,7 @@ Pcm = NDArray[np.float32]
 
 BOTTLENECKS = {
     "residual": BottleneckConfig(num_codebooks=8, codebook_size=16),
-    "additive": AdditiveConfig(num_codebooks=8, codebook_size=16, beam=4),
+    "additive": AdditiveConfig(num_codebooks=8, codebook_size=16, beam=2),
     "product": ProductConfig(num_codebooks=8, codebook_size=16),
 }
 MODES: dict[str, dict[str, Any]] = {
@@ -41,10 +41,10 @@ def _model(bottleneck: str) -> CodecModel:
 
 @cache
 def _pcm(rate: int, channels: int) -> Pcm:
-    """A second of noise that comes and goes, with silence in its middle."""
-    samples = np.arange(rate + 123)[:, None] / rate
+    """Half a second of noise that comes and goes, with silence in its middle."""
+    samples = np.arange(rate // 2 + 123)[:, None] / rate
     noise = np.random.default_rng(0).standard_normal((len(samples), channels))
-    level = 0.1 * np.abs(np.sin(7 * samples)) * ((samples < 0.4) | (samples > 0.7))
+    level = 0.1 * np.abs(np.sin(14 * samples)) * ((samples < 0.2) | (samples > 0.4))
     return (level * noise).astype(np.float32)
 
 
@@ -78,7 +78,7 @@ def _decode(model: CodecModel, pieces: Sequence[bytes], framing: Framing) -> Pcm
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("bottleneck", BOTTLENECKS)
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from([(16_000, 1), (8_000, 2), (44_100, 1)]), st.sampled_from([200, 500, 2000]))
 def test_any_cutting_gives_the_same_bytes_and_the_same_sound(
     bottleneck: str, mode: str, threads: int, data: st.DataObject, layout: tuple[int, int], packet_ms: int
