@@ -57,6 +57,8 @@ def _top(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, that of the process by default, and return its exit code."""
+    # numpy reads it when it is imported. Its matrix products are small here: a second thread would only spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
         if sys.stdout is not None:
