@@ -41,7 +41,8 @@ from codec.bitstream import (
 from codec.bitstream.codes import codebooks_sent
 from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
-from codec.streaming import StreamDecoder
+from codec.pcm import Samples
+from codec.streaming import SpanDecoder, StreamDecoder
 from codec.streaming.setup import check_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,24 +140,35 @@ def unpack(coder: PayloadCoder, payload: bytes, counts: Counter[str]) -> None:
 def decode(seedling: Seedling, parts: list[bytes], rng: random.Random, counts: Counter[str]) -> None:
     """Play an input, and check the sound."""
     decoder = StreamDecoder(seedling.model, seedling.framing)
-    pushes = list(cut(b"".join(parts), rng)) if seedling.framing == "container" else parts
-    limit = None
-    samples = 0
+    container = seedling.framing == "container"
+    pushes = list(cut(b"".join(parts), rng)) if container else parts
+    played: list[Samples] = []
     for data in [*pushes, None]:
-        pieces = decoder.pieces(data) if data is not None else decoder.last_pieces()
-        for piece in pieces:
+        for piece in decoder.pieces(data) if data is not None else decoder.last_pieces():
             header = decoder.header
             assert header is not None
-            limit = limit or FULL_FRAMES * header.hop * header.sample_rate // header.coded_rate
-            require(
-                piece.dtype == np.float32 and piece.shape[1:] == (header.channels,), f"sound {piece.shape}"
-            )
+            shape_holds = piece.dtype == np.float32 and piece.shape[1:] == (header.channels,)
+            require(shape_holds, f"sound of {piece.dtype} {piece.shape}")
             require(bool(np.isfinite(piece).all()), "the sound is not finite")
-            samples += len(piece)
-            if samples > limit:
+            played.append(piece)
+            limit = FULL_FRAMES * header.hop * header.sample_rate // header.coded_rate
+            if sum(map(len, played)) > limit:
                 counts["cut short"] += 1
                 return
     counts["damaged" if decoder.damage else "undamaged"] += 1
+    if container and seedling.model.decoder.memory is not None:
+        play_span(seedling.model, b"".join(parts), np.concatenate(played), rng)
+
+
+def play_span(model: CodecModel, data: bytes, whole: Samples, rng: random.Random) -> None:
+    """Decode a span of an input by itself, and compare it with the sound of the whole."""
+    stream = SeekableStream(io.BytesIO(data))
+    rate, channels = stream.header.sample_rate, stream.header.channels
+    start, count = rng.randrange(len(whole) + 10), rng.choice((None, rng.randrange(1, rate)))
+    decoder = SpanDecoder(model, stream, start / rate, None if count is None else count / rate)
+    part = np.concatenate([np.zeros((0, channels), np.float32), *decoder.pieces()])
+    meant = whole[start:] if count is None else whole[start : start + count]
+    require(np.array_equal(part, meant), f"{count} samples from {start} on are not those of the whole")
 
 
 def cut(data: bytes, rng: random.Random) -> Iterator[bytes]:
