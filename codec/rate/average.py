@@ -16,6 +16,8 @@ _PAYING_SECONDS = 6.0
 # After that, debts and savings stay below these shares of the time so far: what is saved is easier to spend
 # in the last window than a debt is to pay.
 _DEBT, _SAVINGS = 0.004, 0.008
+# An aim lies so far from the edge towards the middle, lest the real size miss it.
+_INWARD = 0.25
 # Before, a window may lend so many seconds.
 _FIRST_LOAN = 0.5
 _MOST_SECONDS = 4.0
@@ -67,14 +69,17 @@ class AverageRate(WindowControl):
         total = self._granted_after(window)
         if final:
             self._aim = (left - _AIM * total, left + _AIM * total)
-        if final or self._index is None:
+            return self._spend(window, left)
+        lowest, highest = left - self._slack(window, _SAVINGS), left + self._slack(window, _DEBT)
+        self._aim = (lowest, highest)
+        if self._index is None:
             return self._spend(window, left)
         choice = self._trellis.choose(window, [round(self._index)])[0]
-        lowest, highest = left - self._slack(window, _SAVINGS), left + self._slack(window, _DEBT)
         expected = self._expected(choice)
         if lowest <= expected <= highest:
             return choice
-        return self._spend(window, highest if expected > highest else lowest)
+        edge = highest if expected > highest else lowest
+        return self._spend(window, edge + _INWARD * (left - edge))
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:
         debt = bits - self._left(window, False)

@@ -9,8 +9,10 @@ from codec.rate.window import Window
 
 # A window whose real size misses its aim is decided anew so many times.
 _MOST_TRIES = 5
-# The expected size follows the real ones of about so many frames.
-_MEMORY = 150.0
+# The expected size follows the real ones of about so many frames. Before any, both are taken to be alike,
+# with the weight of so many bits.
+_MEMORY = 300.0
+_FIRST_BITS = 200.0
 
 
 class WindowControl(ABC):
@@ -28,7 +30,7 @@ class WindowControl(ABC):
         self._trellis = trellis
         self._overhead = overhead
         self._max_frame_bits = max_frame_bits
-        self._ratio = 1.0  # of real to estimated sizes
+        self._real = self._thought = _FIRST_BITS  # bits of codes lately
         self._tries = 0
         self._aim: tuple[float, float] | None = None
 
@@ -45,9 +47,9 @@ class WindowControl(ABC):
         self._tries += 1
         better = self._better(window, choice, bits)
         if better is None:
-            share = min(window.frames / _MEMORY, 1.0)
-            ratio = (bits - self._overhead) / max(choice.bits, 1.0)
-            self._ratio += share * (min(max(ratio, 0.5), 2.0) - self._ratio)
+            kept = max(1.0 - window.frames / _MEMORY, 0.0)
+            self._real = kept * self._real + max(bits - self._overhead, 0)
+            self._thought = kept * self._thought + choice.bits
             self._settle(window, choice, bits)
         return better
 
@@ -77,6 +79,11 @@ class WindowControl(ABC):
         middle = min(sum(self._aim) / 2, limit)
         better = self._spend(window, expected + middle - bits)
         return None if better.bits == choice.bits else better
+
+    @property
+    def _ratio(self) -> float:
+        """Of real to estimated sizes."""
+        return self._real / self._thought if min(self._real, self._thought) > 1.0 else 1.0
 
     def _limit(self, window: Window) -> float:
         return float("inf") if self._max_frame_bits is None else self._max_frame_bits * window.frames

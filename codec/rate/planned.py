@@ -16,6 +16,9 @@ from codec.rate.window import Window
 _GRID = np.arange(FINEST, COARSEST + 1, 16)
 # The share of all bits that the last window aims at.
 _AIM = 0.001
+_LAST_BUT_ONE = 0.01
+# Where a slope takes so much more or less than the slopes beside it promise, bits are filled up to the share.
+_JUMP = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +82,29 @@ class PlannedRate(WindowControl):
         if final:
             self._aim = (self._left - _AIM * self._total, self._left + _AIM * self._total)
             return self._spend(window, self._left)
-        return self._spend(window, self._share())
+        index, share = self._place()
+        if self._window == len(self._bits) - 2:
+            # The last window may be too short to make up for this one.
+            self._aim = (share * (1 - _LAST_BUT_ONE), share * (1 + _LAST_BUT_ONE))
+        choice = self._trellis.choose(window, [index])[0]
+        if abs(self._expected(choice) - share) <= _JUMP * share:
+            return choice
+        return self._spend(window, share)
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:
         self._left -= bits
         self._window += 1
 
-    def _share(self) -> float:
-        """Bits of the next window at the slope at which all windows from here on take what is left."""
+    def _place(self) -> tuple[int, float]:
+        """The slope at which all windows from here on take what is left, and what the next takes there."""
         windows = len(self._bits) - self._window
         wanted = max((self._left - windows * self._overhead) / self._ratio, 1.0)
         # Coarser slopes take fewer bits: reversed, sizes rise as np.interp wants them.
         ahead, own = self._ahead[self._window][::-1], self._bits[self._window][::-1]
         if wanted >= ahead[-1]:
             # All is sent that does any good, and more is wanted.
-            return self._left * float(own[-1] / ahead[-1])
-        place = np.interp(wanted, ahead, np.arange(len(ahead)))
-        return float(np.interp(place, np.arange(len(own)), own)) * self._ratio + self._overhead
+            return FINEST, self._left * float(own[-1] / ahead[-1])
+        places = np.arange(len(ahead))
+        place = np.interp(wanted, ahead, places)
+        share = float(np.interp(place, places, own)) * self._ratio + self._overhead
+        return round(float(np.interp(place, places, _GRID[::-1]))), share
