@@ -44,6 +44,7 @@ def _parts(name: str, rate: int, channels: int, block_ms: float, mode: str = "cb
     return tuple(encoder.push(pcm) + encoder.flush())
 
 
+@cache
 def _whole(model: CodecModel, data: bytes) -> Pcm:
     decoder = StreamDecoder(model)
     return np.concatenate([decoder.push(data), decoder.flush()])
@@ -60,10 +61,10 @@ def _expect(whole: Pcm, rate: int, start: float, seconds: float | None) -> Pcm:
     return whole[round(start * rate) : end]
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
-    layout=st.sampled_from([(16_000, 1), (8_000, 2), (44_100, 1), (11_025, 2), (22_051, 1), (48_000, 1)]),
-    block_ms=st.sampled_from([20.0, 200.0, 2000.0]),
+    layout=st.sampled_from([(16_000, 1), (8_000, 2), (44_100, 1), (22_051, 1)]),
+    block_ms=st.sampled_from([20.0, 2000.0]),
     mode=st.sampled_from(["cbr", "vbr"]),
     start=st.floats(0, SECONDS + 1),
     seconds=st.none() | st.floats(0, 3),
@@ -78,7 +79,7 @@ def test_a_span_has_the_bits_of_the_whole(
     assert not decoder.damage
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.data())
 def test_damage_costs_a_span_what_it_costs_the_whole(data: st.DataObject) -> None:
     block_ms = data.draw(st.sampled_from([20.0, 200.0]))
