@@ -15,6 +15,7 @@ from codec.bitstream.codes import Codes
 from codec.bitstream.rangecoder import TOTAL
 from codec.bitstream.tables import (
     ACTIVATION_LIMIT,
+    FEATURE_LIMIT,
     LOGIT_LIMIT,
     LOGIT_UNIT,
     MAX_SUM,
@@ -250,7 +251,7 @@ def _layer(
     exact = (weight * (to_scale / torch.as_tensor(from_scale))).double()
     offset = (bias * to_scale).double()
     # A feature may be four times an activation; their sums are what the bound is about.
-    bound = float((exact.abs().sum(dim=1) * 1023 + offset.abs()).max()) + 1.0
+    bound = float((exact.abs().sum(dim=1) * FEATURE_LIMIT + offset.abs()).max()) + 1.0
     largest = max(float(exact.abs().max()), 1e-9)
     shift = min(math.floor(math.log2((1 << bits) / largest)), math.floor(math.log2(MAX_SUM / bound)))
     shift = min(max(shift, 0), 20)
