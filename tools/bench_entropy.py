@@ -96,9 +96,7 @@ def main(
         sounds = [sound.astype("float32") for sound in sounds]
         block_frames = max(1, round(packet_ms * codec.model.frame_rate / 1000))
         codec.tokens(sounds[0], codec.sample_rate)
-        typer.echo(
-            f"{model}, {len(sounds)} clips, blocks of {block_frames} frames, 1 thread; CPU times in ms a second"
-        )
+        typer.echo(f"{model}, {len(sounds)} clips, blocks of {block_frames} frames; CPU times in ms a second")
         typer.echo("codebooks  raw kbps  payload kbps  saved  encoder  coding  share  decoding")
         for text in codebooks.split(","):
             typer.echo(measure(codec, sounds, int(text), block_frames).row(int(text)))
