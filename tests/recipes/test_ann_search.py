@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from codec.errors import CodecError
+from codec.errors import CodecError, UsageError
+from recipes.ann_search.run import HERE, main
 from recipes.ann_search.study import read_study, settings
 from recipes.ann_search.vecs import make_search_set, ranks_of_nearest, read_search_set, read_vecs
-
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "recipes" / "ann_search"
 
 
 def write_vecs(path: Path, vectors: NDArray[np.generic]) -> None:
@@ -86,38 +83,39 @@ def test_uncoded_vectors_have_full_recall() -> None:
 
 
 def test_every_run_comes_once_and_the_first_seed_first() -> None:
-    size = read_study(FOLDER / "config.yaml").reduced
+    size = read_study(HERE / "config.yaml").reduced
     found = settings(size)
     assert len(set(found)) == len(found)
     assert [each.seed for each in found] == sorted(each.seed for each in found)
 
 
-def test_the_quick_study_runs_without_data_and_takes_up_its_codebooks(tmp_path: Path) -> None:
+def test_the_quick_study_runs_without_data_and_takes_up_its_codebooks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("faiss", reason="of the extra recipes")
     pytest.importorskip("matplotlib", reason="of the extra recipes")
-    command = [sys.executable, str(FOLDER / "run.py"), "--quick", "--runs", str(tmp_path)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
-    assert result.returncode == 0, result.stderr
+    main(quick=True, runs=tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert "| residual, k-means |" in text
     assert "published, SIFT1M" in text
     assert (tmp_path / "recall.png").stat().st_size > 10_000
     runs = tmp_path / "quick.jsonl"
-    lines = runs.read_text().splitlines()
-    wide = [line for line in lines if '"additive_polished"' in line]
+    finished = [json.loads(line) for line in runs.read_text().splitlines()]
+    wide = [each for each in finished if each["setting"]["method"] == "additive_polished"]
     assert len(wide) == 1
-    # Searched again with the codebooks that are there: to the same recall.
-    runs.write_text("".join(f"{line}\n" for line in lines if line not in wide))
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
-    assert again.returncode == 0, again.stderr
-    assert again.stderr.count("Setting(") == 1
-    assert (tmp_path / "README.md").read_text().count("\n") == text.count("\n")
+    # Searched again with the codebooks that are there, to the same recall.
+    runs.write_text("".join(json.dumps(each) + "\n" for each in finished if each not in wide))
+    capsys.readouterr()
+    main(quick=True, runs=tmp_path)
+    assert capsys.readouterr().err.count("Setting(") == 1
+    again = json.loads(runs.read_text().splitlines()[-1])
+    assert again["setting"] == wide[0]["setting"]
+    assert again["result"]["recall"] == wide[0]["result"]["recall"]
+    assert "train_seconds" not in again["result"]
 
 
-def test_missing_data_is_one_sentence(tmp_path: Path) -> None:
-    for arguments, code in (([], 2), (["--data", str(tmp_path)], 1)):
-        command = [sys.executable, str(FOLDER / "run.py"), "--runs", str(tmp_path), *arguments]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-        assert result.returncode == code
-        assert result.stderr.startswith("error: ")
-        assert len(result.stderr.strip().splitlines()) == 1
+def test_missing_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--data"):
+        main(runs=tmp_path)
+    with pytest.raises(CodecError, match="learn"):
+        main(data=tmp_path, runs=tmp_path)

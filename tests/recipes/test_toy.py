@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from codec.errors import CodecError
+from codec.errors import CodecError, UsageError
+from recipes.toy.run import HERE, main
 from recipes.toy.study import draw_vectors, held_out_vectors, read_published, read_study, settings, variance
 from recipes.toy.train import run
-
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "recipes" / "toy"
 
 
 @pytest.mark.parametrize("data", ["correlated", "uncorrelated"])
@@ -31,7 +27,7 @@ def test_vectors_have_the_variance_and_the_rank_that_the_published_errors_imply(
 
 
 def test_published_settings_run_first_and_none_runs_twice() -> None:
-    study = read_study(FOLDER / "config.yaml")
+    study = read_study(HERE / "config.yaml")
     found = settings(study, study.reduced)
     assert len(set(found)) == len(found)
     first = [each.method for each in found].index("lsq")
@@ -40,7 +36,7 @@ def test_published_settings_run_first_and_none_runs_twice() -> None:
 
 
 def test_a_wrong_configuration_is_named(tmp_path: Path) -> None:
-    text = (FOLDER / "config.yaml").read_text()
+    text = (HERE / "config.yaml").read_text()
     path = tmp_path / "config.yaml"
     path.write_text(text.replace("bits: [8, 12]", "bits: [8, 13]"))
     with pytest.raises(CodecError, match="multiples of the 4 codebooks"):
@@ -51,35 +47,33 @@ def test_a_wrong_configuration_is_named(tmp_path: Path) -> None:
 
 
 def test_a_run_repeats_to_the_bit() -> None:
-    study = read_study(FOLDER / "config.yaml")
+    study = read_study(HERE / "config.yaml")
     setting = settings(study, study.quick)[0]
     first, second = (run(setting, study, study.quick) for _ in range(2))
     assert first["mse"] == second["mse"]
 
 
-def test_the_quick_study_goes_on_where_it_stopped_and_reports(tmp_path: Path) -> None:
+def test_the_quick_study_goes_on_where_it_stopped_and_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("faiss", reason="of the extra recipes")
     pytest.importorskip("matplotlib", reason="of the extra recipes")
-    command = [sys.executable, str(FOLDER / "run.py"), "--quick", "--runs", str(tmp_path)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
-    assert result.returncode == 0, result.stderr
+    main(quick=True, runs=tmp_path)
     runs = tmp_path / "quick.jsonl"
     whole = runs.read_text()
     # The last run is gone, as after an interrupt in the midst of writing it.
     runs.write_text(whole[:-30])
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
-    assert again.returncode == 0, again.stderr
-    assert again.stderr.count("Setting(") == 1
+    capsys.readouterr()
+    main(quick=True, runs=tmp_path)
+    assert capsys.readouterr().err.count("Setting(") == 1
     assert len(runs.read_text().splitlines()) == len(whole.splitlines())
     assert (tmp_path / "errors.png").stat().st_size > 10_000
     text = (tmp_path / "README.md").read_text()
     assert re.search(r"^\| additive \| \d+\.\d+ ± \d+\.\d+ \|", text, re.MULTILINE)
-    published = next(each for each in read_published(FOLDER / "published.json") if each.data == "correlated")
+    published = next(each for each in read_published(HERE / "published.json") if each.data == "correlated")
     assert f"| *additive, published* | - | {published.additive[0]:.3f} |" in text
 
 
 def test_both_sizes_at_once_are_bad_usage(tmp_path: Path) -> None:
-    command = [sys.executable, str(FOLDER / "run.py"), "--quick", "--full", "--runs", str(tmp_path)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
+    with pytest.raises(UsageError):
+        main(quick=True, full=True, runs=tmp_path)
