@@ -31,6 +31,15 @@ def write_section(readme: Path, name: str, text: str) -> None:
     readme.write_text(f"{before}{start}{text.strip()}\n{end}{after}", encoding="utf-8")
 
 
+def start_readme(folder: Path) -> Path:
+    """The README of a folder, made with an empty section ``results`` where there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    readme = folder / "README.md"
+    if not readme.exists():
+        readme.write_text("<!-- results -->\n<!-- /results -->\n", encoding="utf-8")
+    return readme
+
+
 def interval(values: Iterable[float]) -> Summary:
     """The mean of some seeds' values with Student's 95 % interval."""
     return summarize(Score(value) for value in values)

@@ -11,11 +11,12 @@ import numpy as np
 from codec.config import Estimator
 from recipes.common.plots import band, figure, save
 from recipes.common.records import Results
-from recipes.common.report import spread, table, write_section
+from recipes.common.report import spread, start_readme, table, write_section
 from recipes.estimators.study import ESTIMATORS, FORMS, WITH_GRADIENTS, Form, Setting, Size
 from recipes.image_vqvae.results import LABELS, Runs, updates_to_reach
 
 _COLORS = dict(zip(ESTIMATORS, ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"), strict=True))
+_PLOTS = "![test error and perplexity](curves.png)"
 _FORM_NAMES = {
     "care": "k-means start and replacement",
     "bare": "uniform start, no replacement",
@@ -29,17 +30,19 @@ def write_report(size: Size, results: Results[Setting], images: Runs, image_bits
 
     A folder without a README gets one that holds the results alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    readme = start_readme(folder)
+    if not results:
+        write_section(readme, "results", "No run of this size is finished yet.")
+        return
     groups = {
         f"Toy vectors, {size.bits} bit, {_FORM_NAMES[form]}": _trainings(results, form) for form in FORMS
     }
     groups |= image_groups(images, image_bits)
     groups = {title: group for title, group in groups.items() if any(group.values())}
-    save(_curves(groups), folder / "curves.png")
-    readme = folder / "README.md"
-    if not readme.exists():
-        readme.write_text("<!-- results -->\n<!-- /results -->\n", encoding="utf-8")
-    parts = ["### Gradients against finite differences", gradient_table(results)]
+    if groups:
+        save(_curves(groups), folder / "curves.png")
+    parts = [_PLOTS] if groups else []
+    parts += ["### Gradients against finite differences", gradient_table(results)]
     for title, group in groups.items():
         parts += [f"### {title}", training_table(group)]
     write_section(readme, "results", "\n\n".join(parts))
@@ -135,8 +138,8 @@ def _test_error(run: dict[str, Any]) -> float:
 
 
 def _curves(groups: Mapping[str, Group]) -> Any:
-    plot, axes = figure(columns=2, rows=max(1, len(groups)), height=3.2)
-    for row, (title, group) in zip(axes, groups.items(), strict=False):
+    plot, axes = figure(columns=2, rows=len(groups), height=3.2)
+    for row, (title, group) in zip(axes, groups.items(), strict=True):
         for axis, quantity in zip(row, ("test_error", "perplexity"), strict=True):
             for estimator, by_seed in group.items():
                 curves = [

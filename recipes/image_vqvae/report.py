@@ -9,12 +9,17 @@ from typing import Any
 
 from codec.config import Estimator
 from recipes.common.records import Results
-from recipes.common.report import spread, table, write_section
+from recipes.common.report import spread, start_readme, table, write_section
 from recipes.image_vqvae.claims import claims
 from recipes.image_vqvae.figures import write_figures
 from recipes.image_vqvae.results import KINDS, LABELS, Runs
 from recipes.image_vqvae.study import COMPARED, Setting, Size, Study, of_four, wmops
 
+_PLOTS = """![one codebook](single.png)
+![training error and perplexity](curves.png)
+![four codebooks](four.png)
+
+Bands: the middle 95 % of the seeds; rates with one seed are points. Grey and dotted: published."""
 _PUBLISHED = Path(__file__).resolve().with_name("published.json")
 
 
@@ -23,14 +28,15 @@ def write_report(study: Study, size: Size, results: Results[Setting], folder: Pa
 
     A folder without a README gets one that holds the results alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    readme = start_readme(folder)
+    if not results:
+        write_section(readme, "results", "No run of this size is finished yet.")
+        return
     published = json.loads(_PUBLISHED.read_text(encoding="utf-8"))
     runs = Runs(results)
     write_figures(study, size, runs, published, folder)
-    readme = folder / "README.md"
-    if not readme.exists():
-        readme.write_text("<!-- results -->\n<!-- /results -->\n", encoding="utf-8")
     parts = [
+        _PLOTS,
         facts(size, runs),
         "### One codebook: Peak SNR in dB",
         single_table(size, runs, "psnr", 2, published),
@@ -49,8 +55,6 @@ def write_report(study: Study, size: Size, results: Results[Setting], folder: Pa
 def facts(size: Size, runs: Runs) -> str:
     """What the figures were measured on."""
     results = runs.all()
-    if not results:
-        return "No run is finished."
     training = size.training
     arithmetic = {True: "bf16 convolutions", False: "float32 convolutions"}
     used = " or ".join(sorted({arithmetic[result["bf16"]] for result in results}))

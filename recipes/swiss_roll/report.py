@@ -11,9 +11,13 @@ import torch
 
 from recipes.common.plots import band, figure, save
 from recipes.common.records import Results
-from recipes.common.report import spread, table, verdict, write_section
+from recipes.common.report import spread, start_readme, table, verdict, write_section
 from recipes.swiss_roll.study import ESTIMATORS, STARTS, Setting, Size, Study, swiss_roll
 
+_PLOTS = """![codebooks of seed 0](codebooks.png)
+![dead words by updates](curves.png)
+
+Red words are the codebook, grey points the data. Bands: the middle 95 % of the seeds."""
 _LABELS = {"nsvq": "NSVQ", "ste": "STE", "ema": "EMA"}
 
 
@@ -22,15 +26,14 @@ def write_report(study: Study, size: Size, results: Results[Setting], folder: Pa
 
     A folder without a README gets one that holds the results alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    readme = start_readme(folder)
+    if not results:
+        write_section(readme, "results", "No run of this size is finished yet.")
+        return
     save(_codebooks(study, results), folder / "codebooks.png")
     save(_curves(results), folder / "curves.png")
-    readme = folder / "README.md"
-    if not readme.exists():
-        readme.write_text("<!-- results -->\n<!-- /results -->\n", encoding="utf-8")
-    write_section(
-        readme, "results", "\n\n".join([_facts(size, results), _results(results), _claims(results)])
-    )
+    parts = [_PLOTS, _facts(size, results), _results(results), _claims(results)]
+    write_section(readme, "results", "\n\n".join(parts))
 
 
 def _facts(size: Size, results: Results[Setting]) -> str:
