@@ -14,9 +14,10 @@ from codec.comfort import SOURCES
 _EXPONENT = 0.15
 # Decibels below the level of speech under which nothing is less important still.
 _RANGE = 60.0
-# The level of speech is that of its loudest frames; it falls slowly, so that pauses do not become loud.
+# The level of speech is that of its loudest frames. It falls by so many decibels a second, and no further
+# than that of quiet recordings, so that pauses do not become loud.
 _DECAY = 2.0
-_FIRST_LEVEL = -45.0
+_LEAST_LEVEL = -35.0
 # Background lies so many decibels below the level, and stays within so many of the last frames sent.
 _QUIET = 36.0
 _STEADY = 6.0
@@ -46,7 +47,7 @@ class Importance:
     def __init__(self, frame_rate: float, restart: int) -> None:
         self._decay = _DECAY / frame_rate
         self._restart = restart
-        self._level = _FIRST_LEVEL
+        self._level = _LEAST_LEVEL
         self._frames = 0
         self._previous: NDArray[np.float64] | None = None
         self._quiet_for: list[int] = []
@@ -65,7 +66,7 @@ class Importance:
         level = np.round(10.0 * np.log10((energy + before) / 2 + 1e-10), 2)
         frames = energy.shape[1]
         loudest = float(level.max())
-        self._level = max(self._level - self._decay * frames, loudest)
+        self._level = max(self._level - self._decay * frames, loudest, _LEAST_LEVEL)
         below = np.minimum(self._level - level, _RANGE)
         noise = np.stack([self._noise(channel, row) for channel, row in enumerate(level)])
         self._frames += frames

@@ -104,18 +104,17 @@ def test_quality_can_change_from_window_to_window() -> None:
 
 
 @settings(max_examples=15)
-@given(st.integers(0, 10**6), st.integers(0, 20), st.integers(1, 100), st.sampled_from([0.8, 1.0, 1.15]))
+@given(st.integers(0, 10**6), st.integers(5, 20), st.integers(1, 100), st.sampled_from([0.8, 1.0, 1.15]))
 def test_a_plan_hits_its_size(seed: int, blocks: int, last: int, bias: float) -> None:
     windows = _windows(seed, [100] * blocks + [last])
     planner = Planner(TRELLIS)
     for window in windows:
         planner.add(window)
     frames = 100 * blocks + last
-    total = 60.0 * frames + OVERHEAD * (blocks + 1)
+    total = 50.0 * frames + OVERHEAD * (blocks + 1)
     control = PlannedRate(TRELLIS, OVERHEAD, None, planner.plan(frames * 320), total)
     spent = sum(_send(control, windows, seed, bias))
-    # A last window of one frame may meet 5 % of chance in the window before it.
-    assert spent == pytest.approx(total, rel=0.01, abs=0.06 * 100 * 120)
+    assert spent == pytest.approx(total, rel=0.01)
 
 
 def test_a_plan_keeps_one_slope() -> None:

@@ -44,6 +44,15 @@ def test_noise_that_changes_its_level_is_sent_anew() -> None:
     assert np.isfinite(noise[70:]).all()
 
 
+def test_a_long_pause_does_not_become_loud() -> None:
+    importance = Importance(50, 100)
+    importance.weigh(_energy((-20, 100)))
+    for _ in range(60):
+        weights = importance.weigh(_energy((-75, 100)))
+    assert weights.importance.max() < 0.3
+    assert np.isfinite(weights.noise[0, 10:]).all()
+
+
 def test_sources_come_again_at_each_restart() -> None:
     noise = Importance(50, 25).weigh(_energy((-20, 25), (-70, 75))).noise[0]
     starts = [frame for frame in (50, 75) if np.isinf(noise[frame : frame + SOURCES]).all()]
