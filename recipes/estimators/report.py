@@ -67,6 +67,7 @@ def gradient_table(results: Results[Setting]) -> str:
     """How the mean gradients lie to the true ones."""
     header = [
         "",
+        "seeds",
         "words: cosine",
         "length",
         "own loss",
@@ -79,7 +80,7 @@ def gradient_table(results: Results[Setting]) -> str:
     rows, halves = [], []
     for estimator in WITH_GRADIENTS:
         runs = list(results.get(Setting("gradients", estimator, "care", 0), {}).values())
-        row = [LABELS[estimator]]
+        row = [LABELS[estimator], str(len(runs))]
         for part in ("words", "encoder"):
             for name in ("cosine", "length", "own_cosine", "noise"):
                 row.append(spread([run[part][name] for run in runs]))

@@ -182,6 +182,12 @@ def test_the_quick_study_runs_resumes_and_reports(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 10_000
 
 
+def test_a_report_without_runs_says_so_and_shows_nothing(tmp_path: Path) -> None:
+    main(quick=True, report=True, runs=tmp_path)
+    assert "No run of this size is finished yet." in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
 def test_data_is_asked_for() -> None:
     with pytest.raises(UsageError, match="--data"):
         main()
