@@ -104,8 +104,9 @@ class WordAverages(nn.Module):
 
     van den Oord et al. 2017, appendix A.1: with n the number and s the sum of the vectors that chose a
     word in a batch, N <- 0.99 N + 0.01 n, S <- 0.99 S + 0.01 s, word = S / N. The numbers are smoothed by
-    1e-5 within their codebook, so that a word that nobody chooses stays where it is. Buffers: ``numbers``
-    ``[M, K]`` and ``sums`` ``[M, K, d]``.
+    1e-5 within their codebook, so that none is divided by zero: a word that nobody chooses stays where it is
+    for some hundred updates, then goes to the origin. Buffers: ``numbers`` ``[M, K]`` and ``sums``
+    ``[M, K, d]``.
     """
 
     decay = 0.99
@@ -132,11 +133,12 @@ class WordAverages(nn.Module):
 
         Args:
             words: the codebooks, changed in place.
-            targets: what the chosen words stood for ``[N, M, d]``.
+            targets: what the chosen words stood for ``[N, M, d]``; what is not finite is left out, since an
+                average would keep it for good.
             codes: the choices ``[N, M]``; -1 counts for none.
         """
         size = words.shape[1]
-        sent = codes >= 0
+        sent = (codes >= 0) & torch.isfinite(targets).all(dim=-1)
         flat = (codes + torch.arange(codes.shape[1], device=codes.device) * size)[sent]
         numbers = torch.zeros_like(self.numbers).view(-1)
         numbers.index_add_(0, flat, torch.ones_like(flat, dtype=numbers.dtype))

@@ -9,7 +9,7 @@ from codec.quantize.codebooks import fit_kmeans, nearest_words
 from codec.quantize.quantizer import VectorQuantizer, sum_words
 
 # Numbers that a beam may hold at a time. Vectors are cut into blocks accordingly, of multiples of 8: other
-# row counts # give other last bits.
+# row counts give other last bits.
 _WORKING_NUMBERS = 1 << 22
 
 
@@ -100,9 +100,8 @@ def greedy_search(
         x: vectors.
         limits: codebooks to use ``[N]``; the codes beyond are -1.
         skip_finished: leave vectors out once their limit is reached. That saves time in training, but the
-        matrix
-            products then see other row counts, so that the codes of a vector may depend on its neighbours'
-            limits.
+            matrix products then see other row counts, so that the codes of a vector may depend on its
+            neighbours' limits.
     """
     codes = torch.full((x.shape[0], words.shape[0]), -1, dtype=torch.int64, device=x.device)
     depth = int(limits.max()) if len(limits) else 0

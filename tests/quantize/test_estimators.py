@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from codec.errors import CodecError
 from codec.quantize import ResidualVQ
+from codec.quantize.codebooks import WordAverages
 from codec.quantize.estimators import diveq, nsvq, rotation, stage_losses, straight_through
 
 Noisy = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -210,6 +211,15 @@ def test_moving_averages_follow_the_vectors_of_each_word() -> None:
     for _ in range(600):
         quantizer(x)
     torch.testing.assert_close(quantizer.words[0, 1], x[2].detach(), atol=0.02, rtol=0)
+
+
+def test_moving_averages_leave_out_what_is_not_finite() -> None:
+    averages = WordAverages(torch.ones(1, 4, 3))
+    words = torch.ones(1, 4, 3)
+    targets = torch.stack([torch.full((1, 3), torch.nan), torch.full((1, 3), torch.inf), torch.zeros(1, 3)])
+    averages.update(words, targets, torch.tensor([[0], [1], [2]]))
+    assert torch.isfinite(words).all()
+    assert words[0, 2, 0] < words[0, 0, 0]
 
 
 def test_moving_averages_go_on_from_words_that_were_loaded_alone() -> None:
