@@ -9,7 +9,7 @@ from typing import Any
 
 from codec.quantize.complexity import additive_wmops, product_wmops, residual_wmops
 from recipes.common.plots import band, figure, save
-from recipes.common.report import spread, table, verdict, write_section
+from recipes.common.report import spread, start_readme, table, verdict, write_section
 from recipes.toy.study import (
     BASELINES,
     QUANTIZERS,
@@ -23,6 +23,9 @@ from recipes.toy.study import (
     variance,
 )
 
+_PLOT = """![errors by bits and by the cost of the search](errors.png)
+
+Bands: the middle 95 % of the runs. Dotted: published; dashed: codebooks from k-means."""
 _LABELS = {
     "residual": "residual",
     "residual_beam": "residual, beam 16",
@@ -60,13 +63,12 @@ def write_report(
 
     A folder without a README gets one that holds the results alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    groups = _groups(size, errors)
+    readme, groups = start_readme(folder), _groups(size, errors)
+    if not groups:
+        write_section(readme, "results", "No run of this size is finished yet.")
+        return
     save(_plot(study, size, errors, published, groups), folder / "errors.png")
-    readme = folder / "README.md"
-    if not readme.exists():
-        readme.write_text("<!-- results -->\n<!-- /results -->\n", encoding="utf-8")
-    parts = [_facts(study, size)]
+    parts = [_PLOT, _facts(study, size, errors)]
     for data, dim in groups:
         known = next((each for each in published if (each.data, each.dim) == (data, dim)), None)
         parts += [f"### {data.capitalize()}, {dim} dimensions", _results(size, errors, data, dim, known)]
@@ -85,10 +87,12 @@ def _groups(size: Size, errors: Errors) -> list[tuple[Data, int]]:
     return sorted(groups, key=lambda group: not is_published(*group))
 
 
-def _facts(study: Study, size: Size) -> str:
+def _facts(study: Study, size: Size, errors: Errors) -> str:
     updates, batch = size.training.updates, size.training.batch
+    counts = sorted({len(seeds) for (*_, method), seeds in errors.items() if method != "lsq"})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
-        f"{size.seeds} runs of each setting (least squares {size.lsq_seeds}), M = {study.num_codebooks},"
+        f"{number} runs of each setting (least squares {size.lsq_seeds}), M = {study.num_codebooks},"
         f" fitted to {size.learn:,} vectors in {updates:,} updates of {batch} after a k-means start, measured"
         f" on {size.held_out:,} others. The additive search has a beam of {size.train_beam} in training and"
         f" {study.beam} in measuring. Mean square errors of a coordinate with Student's 95 % interval."
