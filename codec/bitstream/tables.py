@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from codec.bitstream.rangecoder import TOTAL
 from codec.errors import CodecError
@@ -93,6 +91,9 @@ class EntropyTables:
 
     def to_bytes(self) -> bytes:
         """Returns the tables as a safetensors file, the same bytes for the same tables."""
+        # Imported here, as in `read_tables`: a training has to run without safetensors.
+        from safetensors.numpy import save
+
         return save({name: np.ascontiguousarray(value) for name, value in self.arrays()})
 
     def arrays(self) -> list[tuple[str, NDArray[np.integer]]]:
@@ -173,6 +174,9 @@ def read_tables(path: Path) -> EntropyTables:
     Raises:
         CodecError: the file is no tables, damaged, or larger than `MAX_TABLES_BYTES`.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     remedy = "get a fresh copy of the checkpoint"
     try:
         if path.stat().st_size > MAX_TABLES_BYTES:

@@ -81,8 +81,8 @@ def test_the_speech_script_needs_data() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("recipe", sorted(path.parent.name for path in ROOT.glob("recipes/*/train.py")))
-def test_every_recipe_with_a_script_can_be_read(recipe: str) -> None:
+@pytest.mark.parametrize("recipe", ["encodec_24k", "smoke", "soundstream_24k", "speech_16k"])
+def test_every_recipe_of_a_codec_can_be_read(recipe: str) -> None:
     assert read_recipe(ROOT / "recipes" / recipe / "config.yaml").model.name == recipe
 
 
