@@ -94,8 +94,8 @@ def _facts(size: Size, vectors: SearchSet, results: Results) -> str:
         f" {len(vectors.query):,} queries; {size.training.updates:,} updates of {size.training.batch} after a"
         f" k-means start, the additive search with a beam of {size.train_beam} in training. {number} runs"
         f" of each setting at 64 bit, {size.cost_seeds} of those with {FEW_CODEBOOKS} codebooks. Recall in %"
-        " with Student's 95 % interval over runs; error relative to the energy of the vectors; CPU time of one"
-        " thread, with other programs running."
+        " with Student's 95 % interval over runs; error relative to the energy of the vectors; CPU time of"
+        " one thread, with other programs running."
     )
 
 
