@@ -16,7 +16,7 @@ _EXPONENT = 0.15
 _RANGE = 60.0
 # The level of speech is that of its loudest frames. It falls by so many decibels a second, and no further
 # than that of quiet recordings, so that pauses do not become loud.
-_DECAY = 2.0
+_DECAY = 0.5
 _LEAST_LEVEL = -35.0
 # Background lies so many decibels below the level, and stays within so many of the last frames sent.
 _QUIET = 36.0
@@ -24,7 +24,7 @@ _STEADY = 6.0
 # What is below this is silence in any recording.
 _INAUDIBLE = -85.0
 # Comfort noise counts as good as codes with this mean square error.
-_NOISE_ERROR = 0.17
+_NOISE_ERROR = 0.1
 
 
 class Weights(NamedTuple):
