@@ -14,6 +14,7 @@ from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "results.md"
+PLOT = ROOT / "docs" / "rates.png"
 INTRODUCTION = """# Results
 
 Written by `python tools/write_results.py VALID`, where VALID is the folder of passages that `python
@@ -76,6 +77,16 @@ def main(
         parts.append(
             section(title, [*quality, str(other.resolve()), *options], [*quality, "OTHER", *options])
         )
+    rates = ["tools/bench_rates.py"]
+    fewer = ["--codebooks", "3,4,6,7,12,13", "--qualities", "2,3,4,5,6,7", "--targets", "1,1.5,3,6", "--plot"]
+    parts.append(
+        section(
+            "Rate modes",
+            [*rates, str(valid.resolve()), *fewer, str(PLOT)],
+            [*rates, "VALID", *fewer, "docs/rates.png"],
+        )
+        + f"\n![PESQ-WB of the rate modes over the bitrate of whole files]({PLOT.name})\n"
+    )
     for title, tool in (
         ("Speed", "tools/bench_speed.py"),
         ("Memory", "tools/bench_memory.py"),
