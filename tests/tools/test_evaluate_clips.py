@@ -18,8 +18,8 @@ def test_a_checkpoint_is_measured_at_every_setting(checkpoint: Path, clips: Path
     assert [row["setting"] for row in rows] == [
         label for label in ("3 kbit/s", "1 codebook", "12 codebooks") for _ in range(2)
     ]
-    # A codebook is 10 bits at 50 frames a second. A frame more, which carries the codec's delay, makes a second
-    # block; a byte in the first one and three in the short one tell what is in them.
+    # A codebook is 10 bits at 50 frames a second. A frame more, which carries the codec's delay, makes a
+    # second block; a byte in the first one and three in the short one tell what is in them.
     assert [int(row["payload_bytes"]) for row in rows[:4:2]] == [
         1 + -(-10 * n * 100 // 8) + 3 + -(-10 * n // 8) for n in (6, 1)
     ]
