@@ -56,6 +56,7 @@ PARSE_BYTES = 16 << 20
 RSS_GROWTH_BYTES = 64 << 20
 TRACED_ONE_IN = 1000
 SOUGHT_SHARE = 0.2
+TOLD_EVERY = 100_000
 
 
 class Failure(Exception):
@@ -248,8 +249,11 @@ def main(
         except Exception as error:
             typer.echo(f"input {index} of seed {seed} fails: {type(error).__name__}: {error}", err=True)
             raise
-        if index - first == count // 10:
+        done = index - first + 1
+        if done == max(count // 10, 1):
             warm = peak_rss()
+        if done % TOLD_EVERY == 0:
+            typer.echo(f"{done} inputs so far, {peak_rss() / 1e6:.0f} MB")
     seconds = time.perf_counter() - start
     growth = peak_rss() - warm
     listed = ", ".join(f"{value} {name}" for name, value in sorted(statistics.counts.items()))
