@@ -120,21 +120,27 @@ def curve_table(points: Sequence[Point]) -> str:
 
 
 def gain_table(points: Sequence[Point], rates: Sequence[float]) -> str:
-    """What each mode gains on cbr at equal real bitrates, as Markdown."""
+    """What each mode gains on cbr at equal real bitrates, as Markdown: abr where its files came out."""
     curves = {mode: [point for point in points if point.mode == mode] for mode in NAMES}
     lines = [
-        "| file kbit/s | cbr PESQ-WB | mode | PESQ-WB | gain | bits for the quality of cbr |",
+        "| file kbit/s | mode | PESQ-WB | cbr at that rate | gain | bits for the quality of cbr |",
         "|---|---|---|---|---|---|",
     ]
     for rate in rates:
-        base = at_rate(curves["cbr"], rate)
-        for mode in ("abr", "two", "vbr"):
-            quality = at_rate(curves[mode], rate)
-            if np.isfinite(quality - base):
-                share = rate_for(curves[mode], base) / rate - 1
-                saved = f"{100 * share:+.0f} %" if np.isfinite(share) else "-"
-                cells = [f"{rate:g}", f"{base:.3f}", NAMES[mode], f"{quality:.3f}", f"{quality - base:+.3f}"]
-                lines.append(f"| {' | '.join([*cells, saved])} |")
+        compared = [
+            (point.mode, point.file_kbps, point.quality)
+            for mode in ("abr", "two")
+            for point in curves[mode]
+            if point.setting == rate
+        ]
+        for mode, kbps, quality in [*compared, ("vbr", rate, at_rate(curves["vbr"], rate))]:
+            base = at_rate(curves["cbr"], kbps)
+            if not np.isfinite(quality - base):
+                continue
+            share = rate_for(curves[mode], base) / kbps - 1
+            saved = f"{100 * share:+.0f} %" if np.isfinite(share) else "-"
+            cells = [f"{kbps:.2f}", NAMES[mode], f"{quality:.3f}", f"{base:.3f}", f"{quality - base:+.3f}"]
+            lines.append(f"| {' | '.join([*cells, saved])} |")
     return "\n".join(lines) + "\n"
 
 

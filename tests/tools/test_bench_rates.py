@@ -24,13 +24,13 @@ def long_clips(tmp_path: Path, rng: np.random.Generator) -> Path:
 def test_modes_are_compared_at_equal_rates(checkpoint: Path, long_clips: Path, tmp_path: Path) -> None:
     pytest.importorskip("pesq")
     pytest.importorskip("matplotlib")
-    options = ["--codebooks", "2,4,8,12", "--bitrates", "2,4", "--qualities", "0,5,10", "--targets", "3"]
+    options = ["--codebooks", "1,4,8,12", "--bitrates", "2,4", "--qualities", "0,5,10", "--targets", "3"]
     plot = tmp_path / "rates.png"
     result = call_tool("bench_rates.py", long_clips, "--model", checkpoint, *options, "--plot", plot)
     assert result.exit_code == 0, result.stderr
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.stdout.splitlines()]
     rates = {(row[0], row[1]): float(row[2]) for row in rows if len(row) == 6 and row[5].endswith(" x")}
-    assert rates["cbr", "8"] > rates["cbr", "2"]
+    assert rates["cbr", "8"] > rates["cbr", "1"]
     for target in ("2", "4"):
         for mode in ("abr", "abr, two passes"):
             assert rates[mode, target] == pytest.approx(float(target), rel=0.05)
