@@ -23,7 +23,7 @@ from recipes.ann_search.study import (
 )
 from recipes.ann_search.vecs import SearchSet
 from recipes.common.plots import band, figure, save
-from recipes.common.report import spread, start_readme, table, verdict, write_section
+from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
 
 _PLOT = """![recall by T, by bits and by the cost of the search](recall.png)
 
@@ -45,9 +45,15 @@ def collect(found: Mapping[Setting, dict[str, Any] | None]) -> Results:
 
 
 def write_report(
-    study: Study, size: Size, vectors: SearchSet, results: Results, published: dict[str, Any], folder: Path
+    study: Study,
+    size: Size,
+    vectors: SearchSet,
+    results: Results,
+    unfinished: int,
+    published: dict[str, Any],
+    folder: Path,
 ) -> None:
-    """Write ``recall.png`` and the results in ``README.md`` to a folder.
+    """Write ``recall.png`` and the results in ``README.md`` to a folder; ``unfinished`` runs are to come.
 
     A folder without a README gets one that holds the results alone.
     """
@@ -56,18 +62,18 @@ def write_report(
         write_section(readme, "results", "No run of this size is finished yet.")
         return
     save(_plot(size, results, published, costs), folder / "recall.png")
-    parts = [
-        _PLOT,
-        _facts(size, vectors, results),
-        "### Recall at 64 bit",
-        _recall(study, size, results, published["recall"]),
-        "In percentage points, and whether the interval leaves zero out:",
-        _claims(study, size, results),
-        "### Recall@16 against the cost of the search",
-        _by_cost(size, results, published["recall_16"], costs),
-        "At equal cost, the recall of the cheaper search is read off the line between its points:",
-        _equal_cost(size, results, costs),
-    ]
+    parts = [_PLOT, _facts(size, vectors, results)]
+    if unfinished:
+        parts.append(f"{unfinished} runs of this size are not finished yet.")
+    if any(many == MANY_CODEBOOKS for many, *_ in results):
+        parts += ["### Recall at 64 bit", _recall(study, size, results, published["recall"])]
+        parts += ["In percentage points, and whether the interval leaves zero out:"]
+        parts += [_claims(study, size, results)]
+    if any(many == FEW_CODEBOOKS for many, *_ in results):
+        parts += ["### Recall@16 against the cost of the search"]
+        parts += [_by_cost(size, results, published["recall_16"], costs)]
+        parts += ["At equal cost, the recall of the cheaper search is read off the line between its points:"]
+        parts += [_equal_cost(size, results, costs)]
     write_section(readme, "results", "\n\n".join(parts))
 
 
@@ -87,15 +93,17 @@ def _labels(study: Study, size: Size) -> dict[str, str]:
 
 
 def _facts(size: Size, vectors: SearchSet, results: Results) -> str:
-    counts = sorted({len(runs) for (many, *_), runs in results.items() if many == MANY_CODEBOOKS})
-    number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
+    many, few = (
+        number_text(len(runs) for (number, *_), runs in results.items() if number == codebooks)
+        for codebooks in (MANY_CODEBOOKS, FEW_CODEBOOKS)
+    )
     return (
         f"{len(vectors.learn):,} vectors to fit to, {len(vectors.base):,} in the base,"
         f" {len(vectors.query):,} queries; {size.training.updates:,} updates of {size.training.batch} after a"
-        f" k-means start, the additive search with a beam of {size.train_beam} in training. {number} runs"
-        f" of each setting at 64 bit, {size.cost_seeds} of those with {FEW_CODEBOOKS} codebooks. Recall in %"
-        " with Student's 95 % interval over runs; error relative to the energy of the vectors; CPU time of"
-        " one thread, with other programs running."
+        f" k-means start, the additive search with a beam of {size.train_beam} in training. Runs"
+        f" of each setting at 64 bit: {many}, with {FEW_CODEBOOKS} codebooks: {few}. Recall in % with"
+        " Student's 95 % interval over runs; error relative to the energy of the vectors; CPU time of one"
+        " thread, with other programs running."
     )
 
 

@@ -78,10 +78,11 @@ def main(
             line = f"{number}/{len(todo)} {setting} in {time.perf_counter() - start:.0f} s"
             Console(stderr=True).print(line, markup=False, highlight=False)
     found = {setting: records.find(identity(setting, study, size, vectors)) for setting in todo}
-    results = collect(found)
+    unfinished = sum(result is None for result in found.values())
+    published = read_published(HERE / "published.json")
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
     folder = runs if quick else HERE
-    write_report(study, size, vectors, results, read_published(HERE / "published.json"), folder)
+    write_report(study, size, vectors, collect(found), unfinished, published, folder)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,12 @@ def interval(values: Iterable[float]) -> Summary:
     return summarize(Score(value) for value in values)
 
 
+def number_text(counts: Iterable[int]) -> str:
+    """How many runs the settings of a study have: one number if all have as many, else from and to."""
+    found = sorted(set(counts)) or [0]
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+
+
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """The mean and half its 95 % interval as text; a single value alone, and a dash for none."""
     found = interval(values)

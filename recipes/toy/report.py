@@ -9,7 +9,7 @@ from typing import Any
 
 from codec.quantize.complexity import additive_wmops, product_wmops, residual_wmops
 from recipes.common.plots import band, figure, save
-from recipes.common.report import spread, start_readme, table, verdict, write_section
+from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
 from recipes.toy.study import (
     BASELINES,
     QUANTIZERS,
@@ -57,9 +57,14 @@ def collect(found: Mapping[Setting, dict[str, Any] | None]) -> Errors:
 
 
 def write_report(
-    study: Study, size: Size, errors: Errors, published: Sequence[Published], folder: Path
+    study: Study,
+    size: Size,
+    errors: Errors,
+    unfinished: int,
+    published: Sequence[Published],
+    folder: Path,
 ) -> None:
-    """Write ``errors.png`` and the results in ``README.md`` to a folder.
+    """Write ``errors.png`` and the results in ``README.md`` to a folder; ``unfinished`` runs are to come.
 
     A folder without a README gets one that holds the results alone.
     """
@@ -69,6 +74,8 @@ def write_report(
         return
     save(_plot(study, size, errors, published, groups), folder / "errors.png")
     parts = [_PLOT, _facts(study, size, errors)]
+    if unfinished:
+        parts.append(f"{unfinished} runs of this size are not finished yet.")
     for data, dim in groups:
         known = next((each for each in published if (each.data, each.dim) == (data, dim)), None)
         parts += [f"### {data.capitalize()}, {dim} dimensions", _results(size, errors, data, dim, known)]
@@ -89,10 +96,10 @@ def _groups(size: Size, errors: Errors) -> list[tuple[Data, int]]:
 
 def _facts(study: Study, size: Size, errors: Errors) -> str:
     updates, batch = size.training.updates, size.training.batch
-    counts = sorted({len(seeds) for (*_, method), seeds in errors.items() if method != "lsq"})
-    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    number = number_text(len(seeds) for (*_, method), seeds in errors.items() if method != "lsq")
+    squares = number_text(len(seeds) for (*_, method), seeds in errors.items() if method == "lsq")
     return (
-        f"{number} runs of each setting (least squares {size.lsq_seeds}), M = {study.num_codebooks},"
+        f"Runs of each setting: {number} (least squares {squares}); M = {study.num_codebooks},"
         f" fitted to {size.learn:,} vectors in {updates:,} updates of {batch} after a k-means start, measured"
         f" on {size.held_out:,} others. The additive search has a beam of {size.train_beam} in training and"
         f" {study.beam} in measuring. Mean square errors of a coordinate with Student's 95 % interval."

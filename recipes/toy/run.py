@@ -49,10 +49,10 @@ def main(
             line = f"{number}/{len(todo)} {setting} in {time.perf_counter() - start:.0f} s"
             Console(stderr=True).print(line, markup=False, highlight=False)
     found = {setting: records.find(identity(setting, study, size)) for setting in todo}
+    unfinished = sum(result is None for result in found.values())
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
-    write_report(
-        study, size, collect(found), read_published(HERE / "published.json"), runs if quick else HERE
-    )
+    folder = runs if quick else HERE
+    write_report(study, size, collect(found), unfinished, read_published(HERE / "published.json"), folder)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from codec.quantize import ResidualVQ
 from recipes.common.care import replace_words, start_uniform
 from recipes.common.command import run_command, size_name
 from recipes.common.records import Records
-from recipes.common.report import interval, spread, verdict, write_section
+from recipes.common.report import interval, number_text, spread, verdict, write_section
 
 
 def test_finished_runs_survive_and_a_torn_line_does_not_count(tmp_path: Path) -> None:
@@ -65,6 +65,10 @@ def test_intervals_are_students() -> None:
     assert spread([1.0, 2.0, 3.0]) == "2.00 ± 2.48"
     assert spread([1.25]) == "1.25"
     assert spread([]) == "-"
+
+
+def test_numbers_of_runs_are_one_number_or_a_range() -> None:
+    assert [number_text(counts) for counts in ([3, 3], [1, 3, 2], [])] == ["3", "1 to 3", "0"]
 
 
 @pytest.mark.parametrize(
