@@ -15,6 +15,14 @@ Donors = Literal["usage", "split"]
 _BLOCK_ROWS = 16_384
 
 
+def runs_ahead(x: Tensor) -> bool:
+    """Whether x is on a device that works behind the program: a look at a value there makes both wait.
+
+    A training step takes a GPU less time than the program needs to ask for it, so it must not look.
+    """
+    return x.device.type != "cpu"
+
+
 def half_norms_of(words: Tensor) -> Tensor:
     """``|word|^2 / 2`` of words ``[..., D]``: ``[...]``."""
     # One pass over the words; squaring and summing them takes two.
@@ -87,11 +95,10 @@ class CodebookUsage(nn.Module):
         The ranks of a distributed run count together, all of them at the same time: counts are the same on
         all, so that one rank's checkpoint holds them and no rank replaces other words.
         """
-        num_codebooks, size = self.counts.shape
-        offsets = torch.arange(num_codebooks, device=codes.device) * size
-        flat = (codes + offsets)[codes >= 0]
-        counted = torch.bincount(flat, minlength=num_codebooks * size).view(num_codebooks, size)
-        self.counts += sum_over_ranks(counted)
+        counted = torch.zeros_like(self.counts).t().contiguous()
+        # Not bincount: it looks at its numbers first, which a GPU would be waited for.
+        counted.scatter_add_(0, codes.clamp_min(0), (codes >= 0).to(counted.dtype))
+        self.counts += sum_over_ranks(counted).t()
 
     @property
     def perplexity(self) -> Tensor:

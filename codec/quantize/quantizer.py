@@ -16,6 +16,7 @@ from codec.quantize.codebooks import (
     half_norms_of,
     nearest_words,
     replace_unused,
+    runs_ahead,
 )
 from codec.quantize.estimators import (
     COMMITMENT_WEIGHT,
@@ -112,9 +113,9 @@ class VectorQuantizer(nn.Module, ABC):
             n: codebooks for each of them ``[N]``, or None for all.
         """
         self._check_shape(x)
-        codes = self._search(x.detach(), self._limits(n, x), self.train_beam, training=True)
+        codes = self._search(x.detach(), self._limits(n, x, training=True), self.train_beam, training=True)
         self.usage.add(codes)
-        quantized = self.decode(codes)
+        quantized = self._decode(codes)
         loss = quantized.new_zeros(())
         if self.estimator == "nsvq":
             z_q = nsvq(x, quantized)
@@ -167,8 +168,7 @@ class VectorQuantizer(nn.Module, ABC):
             raise CodecError(
                 f"codes must lie below {self.codebook_size} in at most {self.num_codebooks} codebooks"
             )
-        blocks = torch.split(codes, _BLOCK_ROWS)
-        return torch.cat([self._compose(self._chosen(block), block) for block in blocks])
+        return self._decode(codes)
 
     @torch.no_grad()
     def profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,6 +225,11 @@ class VectorQuantizer(nn.Module, ABC):
         matrix products allow for numbers of rows that are multiples of 8.
         """
 
+    def _decode(self, codes: Tensor) -> Tensor:
+        """`decode` without a look at the codes."""
+        blocks = torch.split(codes, _BLOCK_ROWS)
+        return torch.cat([self._compose(self._chosen(block), block) for block in blocks])
+
     def _profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Greedy codes ``[N, M]`` and the squared errors ``[N, M + 1]`` float64 that their prefixes leave."""
         codes, left = [], [_energy(x)]
@@ -263,8 +268,10 @@ class VectorQuantizer(nn.Module, ABC):
             self._kept_norms = (state, half_norms_of(self.words))
         return self._kept_norms[1]
 
-    def _limits(self, n: int | Tensor | None, x: Tensor) -> Tensor:
+    def _limits(self, n: int | Tensor | None, x: Tensor, training: bool = False) -> Tensor:
         limits = torch.as_tensor(self.num_codebooks if n is None else n, device=x.device).expand(x.shape[0])
+        if training and runs_ahead(x):
+            return limits
         if len(limits) and not 0 <= int(limits.min()) <= int(limits.max()) <= self.num_codebooks:
             raise CodecError(f"the number of codebooks must lie between 0 and {self.num_codebooks}")
         return limits

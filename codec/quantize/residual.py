@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codec.quantize.codebooks import fit_kmeans, nearest_words
+from codec.quantize.codebooks import fit_kmeans, nearest_words, runs_ahead
 from codec.quantize.quantizer import VectorQuantizer, sum_words
 
 # Numbers that a beam may hold at a time. Vectors are cut into blocks accordingly, of multiples of 8: other
@@ -101,10 +101,13 @@ def greedy_search(
         limits: codebooks to use ``[N]``; the codes beyond are -1.
         skip_finished: leave vectors out once their limit is reached. That saves time in training, but the
             matrix products then see other row counts, so that the codes of a vector may depend on its
-            neighbours' limits.
+            neighbours' limits. On a GPU it would cost time, and all codebooks are searched.
     """
     codes = torch.full((x.shape[0], words.shape[0]), -1, dtype=torch.int64, device=x.device)
-    depth = int(limits.max()) if len(limits) else 0
+    if skip_finished and runs_ahead(x):
+        depth, skip_finished = len(words), False
+    else:
+        depth = int(limits.max()) if len(limits) else 0
     rows, residual = torch.arange(x.shape[0], device=x.device), x
     for index in range(depth):
         if skip_finished:
