@@ -1,8 +1,8 @@
 """The streaming engine: a model on frames as they come, with equal bits for every way of cutting them.
 
 A matrix product may give other last bits for other numbers of rows. So frames go through the networks in
-blocks whose row counts were found to agree on this machine; if none agree, every frame goes alone through one
-fixed shape.
+blocks whose row counts were found to agree on this machine, large ones for files and small ones for live
+steps; if those do not agree, in small ones alone, or each frame by itself in one of them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from codec.conceal import Landmarks
 from codec.model import CodecModel
 from codec.nn.layers import State
 
-_FILE_ROWS = 64
 _LIVE_ROWS = 8
-# From here on one large block, filled up, takes less time than several small ones.
-_WORTH_FILLING = 24
+# A block takes the time of 15 rows beside that of its own. Larger ones than these gain little.
+_ROWS = (128, 64, 32, 16, _LIVE_ROWS)
+# So many rows are filled up rather than begin a block more.
+_WORTH_FILLING = 32
+# More codebooks are searched by products of the same shapes.
+_CHECKED_CODEBOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class RowPlan:
     """
 
     rows: tuple[int, ...]
-    alone: bool
+    alone: bool = False
 
     def blocks(self, frames: int) -> list[tuple[int, int]]:
         """Pairs (real frames, rows) that cover ``frames`` in order."""
@@ -40,13 +43,21 @@ class RowPlan:
             return [(1, self.rows[-1])] * frames
         plan = []
         while frames:
-            rows = self.rows[0] if frames > _WORTH_FILLING else self.rows[-1]
+            rows = self._next(frames)
             plan.append((min(frames, rows), rows))
             frames -= plan[-1][0]
         return plan
 
+    def _next(self, frames: int) -> int:
+        """The size of the next block, the last one if it takes no more than a few rows to fill it."""
+        enough = [rows for rows in self.rows if rows >= frames]
+        if enough and enough[-1] - frames <= _WORTH_FILLING:
+            return enough[-1]
+        return next(rows for rows in self.rows if rows < frames)
 
-_FAST_PLAN = RowPlan((_FILE_ROWS, _LIVE_ROWS), alone=False)
+
+_FAST_PLAN = RowPlan(_ROWS)
+_SMALL_PLAN = RowPlan((_LIVE_ROWS,))
 _SAFE_PLAN = RowPlan((_LIVE_ROWS,), alone=True)
 
 
@@ -73,7 +84,7 @@ class Engine:
         plans = _PLANS.setdefault(self.model, {})
         threads = torch.get_num_threads()
         if threads not in plans:
-            plans[threads] = _FAST_PLAN if self._rows_agree() else _SAFE_PLAN
+            plans[threads] = self._find_plan()
         return plans[threads]
 
     def start_encoder(self) -> State:
@@ -164,31 +175,34 @@ class Engine:
         return torch.cat(outputs), state
 
     @torch.inference_mode()
-    def _rows_agree(self) -> bool:
-        """Whether frames give the same bits in large blocks, in small ones however full, and one by one."""
+    def _find_plan(self) -> RowPlan:
+        """The fastest plan by which frames get the bits that they get one by one."""
         generator = torch.Generator().manual_seed(0)
-        frames = _FILE_ROWS + 3
-        audio = (0.1 * torch.randn(frames * self.model.config.hop, generator=generator)).to(self.device)
+        audio = 0.1 * torch.randn(_ROWS[0] * self.model.config.hop, generator=generator).to(self.device)
         part_full = list(range(1, _LIVE_ROWS))
-        large = self._code(audio, [frames], _FAST_PLAN)
-        small = self._code(audio, [*part_full, frames - sum(part_full)], RowPlan((_LIVE_ROWS,), alone=False))
-        single = self._code(audio[: 12 * self.model.config.hop], [12], _SAFE_PLAN)
-        return all(
-            torch.equal(a, b) and torch.equal(a[..., : c.shape[-1]], c)
-            for a, b, c in zip(large, small, single, strict=True)
-        )
+        small = self._code(audio, [*part_full, _ROWS[0] - sum(part_full)], _SMALL_PLAN)
+        if not _agree(small, self._code(audio, [_LIVE_ROWS + 4], _SAFE_PLAN)):
+            return _SAFE_PLAN
+        large = (self._code(audio, [rows - 3], RowPlan((rows,))) for rows in _ROWS[:-1])
+        return _FAST_PLAN if all(_agree(small, each) for each in large) else _SMALL_PLAN
 
     def _code(self, audio: Tensor, pushes: list[int], plan: RowPlan) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents, codes of all codebooks and decoded audio of pushes of so many frames."""
-        encoder, decoder, parts = self.start_encoder(), self.start_decoder(), []
-        for pcm in torch.split(audio, [frames * self.model.config.hop for frames in pushes]):
+        """Latents, codes and decoded audio of pushes of so many frames, from the start of the audio on."""
+        encoder, decoder, parts, hop = self.start_encoder(), self.start_decoder(), [], self.model.config.hop
+        searched = min(self.model.bottleneck.num_codebooks, _CHECKED_CODEBOOKS)
+        for pcm in torch.split(audio[: sum(pushes) * hop], [frames * hop for frames in pushes]):
             z, encoder = self._latents(pcm, encoder, plan)
-            n = torch.full(z.shape[1:], self.model.bottleneck.num_codebooks, device=self.device)
+            n = torch.full(z.shape[1:], searched, device=self.device)
             codes = self._search(z, n, plan)
             sound, decoder = self._audio(z, decoder, plan)
             parts.append((z, codes, sound))
         z, codes, sound = (torch.cat(pieces, dim=-1) for pieces in zip(*parts, strict=True))
         return z, codes, sound
+
+
+def _agree(longer: tuple[Tensor, ...], shorter: tuple[Tensor, ...]) -> bool:
+    """Whether tensors begin with the same bits as others."""
+    return all(torch.equal(a[..., : b.shape[-1]], b) for a, b in zip(longer, shorter, strict=True))
 
 
 def _fill(block: Tensor, size: int) -> Tensor:

@@ -26,8 +26,8 @@ from tests.nn.streams import noise, partitions, tensors
 from tests.small_model import small_model
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-# One large block, two small ones and three frames.
-FRAMES = 64 + 2 * 8 + 3
+# A block of the largest size, one of the smallest and one that is filled up.
+FRAMES = 128 + 32 + 8 - 4
 MODELS = {name: small_model(config=config) for name, config in NETWORKS.items()}
 
 
@@ -90,7 +90,7 @@ def test_bits_do_not_depend_on_the_cutting_with_the_safe_plan(name: str, sizes: 
 def test_bits_do_not_depend_on_the_cutting_with_two_threads(name: str) -> None:
     # Few cuttings, since threads that wait for each other take long on a busy machine.
     with threads(2):
-        assert same(run(MODELS[name], [1, 2, 5, 75]), run(MODELS[name], [83]))
+        assert same(run(MODELS[name], [1, 2, 5, 27, 120]), run(MODELS[name], [155]))
         with safe_plan():
             assert same(run(MODELS[name], [1, 4]), run(MODELS[name], [5]))
 
@@ -169,16 +169,19 @@ def test_no_frames_are_fine(name: str) -> None:
 
 @given(st.integers(0, 400))
 def test_plans_cover_all_frames_in_order(frames: int) -> None:
-    for plan in (RowPlan((64, 8), alone=False), RowPlan((8,), alone=True)):
+    for plan in (RowPlan((128, 64, 32, 16, 8)), RowPlan((8,)), RowPlan((8,), alone=True)):
         blocks = plan.blocks(frames)
         assert sum(real for real, _ in blocks) == frames
         assert all(0 < real <= rows and rows in plan.rows for real, rows in blocks)
         assert not plan.alone or all(real == 1 for real, _ in blocks)
+        # A block is filled up only at the end, and with few rows.
+        assert plan.alone or all(real == rows for real, rows in blocks[:-1])
+        assert plan.alone or sum(rows for _, rows in blocks) - frames <= 32
 
 
 def test_the_check_runs_once_for_each_number_of_threads() -> None:
     model = small_model(seed=1)
-    with patch.object(Engine, "_rows_agree", return_value=True) as check:
+    with patch.object(Engine, "_find_plan", return_value=RowPlan((64, 8))) as check:
         for _ in range(2):
             for number in (1, 2):
                 with threads(number):
@@ -188,7 +191,7 @@ def test_the_check_runs_once_for_each_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("sensitive", ["rows of the encoder", "frames of the decoder", "five frames"])
-def test_where_rows_do_not_agree_every_frame_goes_alone(sensitive: str) -> None:
+def test_where_rows_do_not_agree_blocks_are_small_or_every_frame_goes_alone(sensitive: str) -> None:
     model = small_model(seed=2)
     encode, decode = model.encoder.step, model.decoder.step
 
@@ -203,8 +206,8 @@ def test_where_rows_do_not_agree_every_frame_goes_alone(sensitive: str) -> None:
     rows = sensitive == "rows of the encoder"
     name, step = ("encoder_network", encoder_step) if rows else ("decoder_network", decoder_step)
     with patch.object(getattr(model, name), "step", step):
-        assert Engine(model).check_rows().alone
-        assert same(run(model, [3, 9, 1]), run(model, [13]))
+        assert Engine(model).check_rows() == RowPlan((8,), alone=not rows)
+        assert same(run(model, [3, 9, 1, 60]), run(model, [73]))
 
 
 def test_landmarks_lie_where_silence_and_the_mean_word_lie() -> None:

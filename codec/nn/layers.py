@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codec.nn.linear import Linear
+
 State: TypeAlias = "Tensor | tuple[State, ...]"
 
 
@@ -59,8 +61,8 @@ class ConvNextBlock(nn.Module):
         super().__init__()
         self.depthwise = DepthwiseConv(channels, kernel)
         self.norm = nn.LayerNorm(channels)
-        self.expand = nn.Linear(channels, expansion * channels)
-        self.contract = nn.Linear(expansion * channels, channels)
+        self.expand = Linear(channels, expansion * channels)
+        self.contract = Linear(expansion * channels, channels)
         self.scale = nn.Parameter(torch.full((channels,), layer_scale))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from codec.products import Product
+
 
 class Mdct(nn.Module):
     """Causal MDCT: frame f holds samples ``[f N - L, f N + N)``.
@@ -28,6 +30,7 @@ class Mdct(nn.Module):
         self.hop = hop
         self.overlap = overlap
         self.delay = overlap
+        self._analysis, self._synthesis = Product(), Product()
         self.register_buffer("basis", mdct_basis(hop, overlap), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -43,7 +46,8 @@ class Mdct(nn.Module):
         history = torch.cat([state, audio], dim=1)
         frames = history.unfold(1, self.hop + self.overlap, self.hop)
         end = valid * self.hop
-        return frames.contiguous() @ self.basis, history[:, end : end + self.overlap].clone()
+        bins = self._analysis(frames.contiguous(), self.basis.t())
+        return bins, history[:, end : end + self.overlap].clone()
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """Coefficients ``[B, F, hop]`` to audio ``[B, F * hop]``, ``delay`` samples late."""
@@ -52,7 +56,7 @@ class Mdct(nn.Module):
 
     def inverse_step(self, coefficients: Tensor, state: Tensor, valid: int) -> tuple[Tensor, Tensor]:
         """The next frames ``[B, F, hop]``, ``valid`` of them real, to audio ``[B, F * hop]``."""
-        segments = coefficients @ self.basis.t()
+        segments = self._synthesis(coefficients, self.basis)
         body, tails = segments[..., : self.hop], segments[..., self.hop :]
         carried = torch.cat([state.unsqueeze(1), tails], dim=1)
         lapped = body[..., : self.overlap] + carried[:, :-1]

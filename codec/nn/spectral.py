@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from codec.config import CodecConfig, SpectralConfig
 from codec.nn.layers import ConvNextStack, State
+from codec.nn.linear import Linear
 from codec.nn.mdct import Mdct
 
 # Speech at normal level has MDCT bins of about exp(-4.5), give or take exp(2.5): this maps their logarithm to
@@ -32,10 +33,10 @@ class SpectralEncoder(nn.Module):
         super().__init__()
         self.compression = network.compression
         self.mdct = Mdct(config.hop, network.overlap)
-        self.project_in = nn.Linear(2 * config.hop, network.width)
+        self.project_in = Linear(2 * config.hop, network.width)
         self.stack = ConvNextStack(network.width, network.blocks, network.kernel, network.expansion)
-        self.project_out = nn.Linear(network.width, config.dim)
-        self.linear_path = nn.Linear(config.hop, config.dim, bias=False)
+        self.project_out = Linear(network.width, config.dim)
+        self.linear_path = Linear(config.hop, config.dim, bias=False)
         _start_as_selection(self.linear_path, _ENCODER_PATH_GAIN)
         _shrink(self.project_out)
 
@@ -80,11 +81,11 @@ class SpectralDecoder(nn.Module):
         self.delay = self.mdct.delay
         # Every depthwise convolution looks back, and the lapped transform reaches into the next frame.
         self.memory = network.blocks * (network.kernel - 1) + 1
-        self.project_in = nn.Linear(config.dim, network.width)
+        self.project_in = Linear(config.dim, network.width)
         self.stack = ConvNextStack(network.width, network.blocks, network.kernel, network.expansion)
-        self.coefficient = nn.Linear(network.width, config.hop)
-        self.log_gain = nn.Linear(network.width, config.hop)
-        self.linear_path = nn.Linear(config.dim, config.hop, bias=False)
+        self.coefficient = Linear(network.width, config.hop)
+        self.log_gain = Linear(network.width, config.hop)
+        self.linear_path = Linear(config.dim, config.hop, bias=False)
         nn.init.constant_(self.log_gain.bias, _LOG_MEAN + _LOG_SPREAD)
         _start_as_selection(self.linear_path, _DECODER_PATH_GAIN)
         _shrink(self.coefficient)
