@@ -69,7 +69,7 @@ class AdditiveVQ(VectorQuantizer):
                 # Mostly all have the same number, and need no copy.
                 rows = (limits == count).nonzero().flatten() if len(counts) > 1 else slice(None)
                 codes[rows, :count] = search_union(tables, scores[rows], count, beam)
-        codes = self._better(x, residual_search(self.words, self._half_norms(), x, limits, beam), codes)
+        codes = self._better(x, residual_search(self._distances(), x, limits, beam), codes)
         for _ in range(self.polish):
             codes = self._better(x, self._polished(x, codes), codes)
         return codes

@@ -13,11 +13,10 @@ from codec.quantize.codebooks import (
     CodebookUsage,
     Donors,
     WordAverages,
-    half_norms_of,
-    nearest_words,
     replace_unused,
     runs_ahead,
 )
+from codec.quantize.distances import Distances
 from codec.quantize.estimators import (
     COMMITMENT_WEIGHT,
     check_estimator,
@@ -99,7 +98,7 @@ class VectorQuantizer(nn.Module, ABC):
         self.words = nn.Parameter(torch.randn(num_codebooks, codebook_size, word_dim) * scale.view(-1, 1, 1))
         self.usage = CodebookUsage(num_codebooks, codebook_size)
         self.averages = WordAverages(self.words) if estimator == "ema" else None
-        self._kept_norms: tuple[tuple[int, int], Tensor] | None = None
+        self._kept_distances: tuple[tuple[int, int], Distances] | None = None
 
     def forward(self, x: Tensor, n: Tensor | None = None) -> Quantized:
         """The training pass: search, count the usage, and let gradients through by the estimator.
@@ -232,11 +231,12 @@ class VectorQuantizer(nn.Module, ABC):
 
     def _profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Greedy codes ``[N, M]`` and the squared errors ``[N, M + 1]`` float64 that their prefixes leave."""
+        distances, overshoot = self._distances(), -x
         codes, left = [], [_energy(x)]
-        for words, half_norms in zip(self.words, self._half_norms(), strict=True):
-            codes.append(nearest_words(x, words, half_norms))
-            x = x - words[codes[-1]]
-            left.append(_energy(x))
+        for index, words in enumerate(self.words):
+            codes.append(distances.nearest(index, overshoot))
+            overshoot = overshoot + words[codes[-1]]
+            left.append(_energy(overshoot))
         return torch.stack(codes, dim=1), torch.stack(left, dim=1)
 
     @abstractmethod
@@ -258,15 +258,15 @@ class VectorQuantizer(nn.Module, ABC):
         chosen = nn.functional.embedding(codes.clamp_min(0) + offsets, self.words.flatten(0, 1))
         return torch.where((codes >= 0).unsqueeze(-1), chosen, 0.0)
 
-    def _half_norms(self) -> Tensor:
-        """``|word|^2 / 2`` ``[M, K]``, kept while the words stay: they take a quarter of a live search."""
+    def _distances(self) -> Distances:
+        """What searches compare words by, kept while the words stay."""
         if self.words.requires_grad:
-            return half_norms_of(self.words)
+            return Distances(self.words)
         # In-place changes count the version up, a move to a device changes the address.
         state = (self.words._version, self.words.data_ptr())
-        if self._kept_norms is None or self._kept_norms[0] != state:
-            self._kept_norms = (state, half_norms_of(self.words))
-        return self._kept_norms[1]
+        if self._kept_distances is None or self._kept_distances[0] != state:
+            self._kept_distances = (state, Distances(self.words))
+        return self._kept_distances[1]
 
     def _limits(self, n: int | Tensor | None, x: Tensor, training: bool = False) -> Tensor:
         limits = torch.as_tensor(self.num_codebooks if n is None else n, device=x.device).expand(x.shape[0])

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from codec.quantize.beam import beam_search
 from codec.quantize.codebooks import fit_kmeans, nearest_words, runs_ahead
+from codec.quantize.distances import Distances
 from codec.quantize.quantizer import VectorQuantizer, sum_words
-
-# Numbers that a beam may hold at a time. Vectors are cut into blocks accordingly, of multiples of 8: other
-# row counts give other last bits.
-_WORKING_NUMBERS = 1 << 22
 
 
 class ResidualVQ(VectorQuantizer):
@@ -39,7 +37,7 @@ class ResidualVQ(VectorQuantizer):
         fit_residual(self.words, x, iterations, generator)
 
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
-        return residual_search(self.words, self._half_norms(), x, limits, beam, skip_finished=training)
+        return residual_search(self._distances(), x, limits, beam, skip_finished=training)
 
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
         return sum_words(chosen)
@@ -50,72 +48,48 @@ class ResidualVQ(VectorQuantizer):
 
 @torch.no_grad()
 def residual_search(
-    words: Tensor, half_norms: Tensor, x: Tensor, limits: Tensor, beam: int, skip_finished: bool = False
+    distances: Distances, x: Tensor, limits: Tensor, beam: int, skip_finished: bool = False
 ) -> Tensor:
     """Codes ``[N, M]`` of x ``[N, D]``, found codebook by codebook with ``beam`` sums kept after each.
 
     Args:
-        words: codebooks ``[M, K, D]``.
-        half_norms: ``|word|^2 / 2`` ``[M, K]``.
+        distances: of the codebooks.
         x: vectors.
         limits: codebooks to use ``[N]``; the codes beyond are -1.
         beam: 1 is the greedy search.
         skip_finished: see `greedy_search`.
     """
     if beam == 1:
-        return greedy_search(words, half_norms, x, limits, skip_finished)
-    rows = max(8, _WORKING_NUMBERS // (beam * max(words.shape[1:])) // 8 * 8)
-    blocks = zip(torch.split(x, rows), torch.split(limits, rows), strict=True)
-    return torch.cat([_beam_search(words, half_norms, *block, beam) for block in blocks])
-
-
-def _beam_search(words: Tensor, half_norms: Tensor, x: Tensor, limits: Tensor, beam: int) -> Tensor:
-    """See `residual_search`: the answer for n codebooks is the best of the sums kept after n."""
-    count = len(x)
-    answer = torch.full((count, len(words)), -1, dtype=torch.int64, device=x.device)
-    residual, score = x.unsqueeze(1), x.new_zeros(count, 1)
-    codes = answer.new_empty(count, 1, 0)
-    rows = torch.arange(count, device=x.device).unsqueeze(1)
-    for index in range(int(limits.max()) if count else 0):
-        distance = torch.addmm(half_norms[index], residual.flatten(0, 1), words[index].t(), alpha=-1)
-        children = (score.unsqueeze(2) + distance.view(count, -1, words.shape[1])).flatten(1)
-        score, best = children.topk(min(beam, children.shape[1]), dim=1, largest=False)
-        parent, code = best // words.shape[1], best % words.shape[1]
-        residual = residual[rows, parent] - words[index][code]
-        codes = torch.cat([codes[rows, parent], code.unsqueeze(2)], dim=2)
-        done = limits == index + 1
-        answer[done, : index + 1] = codes[done, 0]
-    return answer
+        return greedy_search(distances, x, limits, skip_finished)
+    return beam_search(distances, x, limits, beam)
 
 
 @torch.no_grad()
-def greedy_search(
-    words: Tensor, half_norms: Tensor, x: Tensor, limits: Tensor, skip_finished: bool = False
-) -> Tensor:
+def greedy_search(distances: Distances, x: Tensor, limits: Tensor, skip_finished: bool = False) -> Tensor:
     """Codes ``[N, M]`` of x ``[N, D]``, each the word nearest to what the codebooks before it left.
 
     Args:
-        words: codebooks ``[M, K, D]``.
-        half_norms: ``|word|^2 / 2`` ``[M, K]``.
+        distances: of the codebooks.
         x: vectors.
         limits: codebooks to use ``[N]``; the codes beyond are -1.
         skip_finished: leave vectors out once their limit is reached. That saves time in training, but the
             matrix products then see other row counts, so that the codes of a vector may depend on its
             neighbours' limits. On a GPU it would cost time, and all codebooks are searched.
     """
+    words = distances.words
     codes = torch.full((x.shape[0], words.shape[0]), -1, dtype=torch.int64, device=x.device)
     if skip_finished and runs_ahead(x):
         depth, skip_finished = len(words), False
     else:
         depth = int(limits.max()) if len(limits) else 0
-    rows, residual = torch.arange(x.shape[0], device=x.device), x
+    rows, overshoot = torch.arange(x.shape[0], device=x.device), -x
     for index in range(depth):
         if skip_finished:
             unfinished = limits[rows] > index
-            rows, residual = rows[unfinished], residual[unfinished]
-        found = nearest_words(residual, words[index], half_norms[index])
+            rows, overshoot = rows[unfinished], overshoot[unfinished]
+        found = distances.nearest(index, overshoot)
         codes[rows, index] = found
-        residual = residual - words[index][found]
+        overshoot = overshoot + words[index][found]
     columns = torch.arange(words.shape[0], device=x.device)
     return torch.where(columns < limits.unsqueeze(1), codes, -1)
 
