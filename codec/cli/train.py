@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import sys
@@ -40,6 +39,12 @@ def train(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Length of the training, instead of the recipe's.")
     ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="The same in minutes, interruptions not counted.")
+    ] = None,
+    stop_after: Annotated[
+        float | None, typer.Option(min=0.0, help="Minutes from now after which to pause, for --resume.")
+    ] = None,
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Minutes between two saved states.")] = 5.0,
     quiet: Quiet = False,
 ) -> int:
@@ -48,19 +53,16 @@ def train(
     Ctrl-C ends it after the present step; --resume then goes on as if it had never been interrupted.
     """
     require("lightning", extra="train")
-    from codec.training.config import read_recipe
+    from codec.training.config import read_recipe, with_length
     from codec.training.fit import fit
 
     # Lightning starts this command once more for each further device.
     quiet = quiet or os.environ.get("LOCAL_RANK", "0") != "0"
     console = Console(quiet=quiet)
-    recipe = read_recipe(config)
-    if steps is not None:
-        training = dataclasses.replace(recipe.training, max_steps=steps)
-        recipe = dataclasses.replace(recipe, training=training)
+    recipe = with_length(read_recipe(config), steps, minutes)
     folder = Path("runs", recipe.model.name) if run is None else run
     _log_to_stderr(quiet)
-    fit(
+    module = fit(
         recipe,
         data,
         folder,
@@ -71,10 +73,11 @@ def train(
         device=device,
         devices=devices,
         save_minutes=save_minutes,
+        stop_after=stop_after,
         progress=not quiet and sys.stderr.isatty(),
     )
-    done = count(recipe.training.max_steps, "step")
-    console.note(f"trained for {done}: the state is {folder / 'last.ckpt'}")
+    done = f"trained for {count(module.steps, 'step')}: the state is {folder / 'last.ckpt'}"
+    console.note(done if module.course.over else f"{done}; go on with --resume")
     return 0
 
 

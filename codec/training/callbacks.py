@@ -75,7 +75,7 @@ class Validation(Callback):
         """Measure on the first rank where it is time; the others wait at the next step."""
         module = cast(CodecTraining, pl_module)
         config = module.recipe.training
-        due = module.steps % config.validation.every == 0 or module.steps == config.max_steps
+        due = module.steps % config.validation.every == 0 or module.course.over
         if due and module.quantizing and trainer.is_global_zero:
             with module.ema.swap(module.model):
                 self._validate(trainer, module)
@@ -118,9 +118,11 @@ class StepBar(TQDMProgressBar):
     def init_train_tqdm(self) -> Tqdm:
         """The bar, which knows the end that Lightning does not."""
         module = cast(CodecTraining, self.trainer.lightning_module)
+        config = module.recipe.training
         return Tqdm(
             desc="training",
-            total=module.recipe.training.max_steps,
+            # How many steps some minutes are nobody knows beforehand.
+            total=config.max_steps if config.max_minutes is None else None,
             initial=module.steps,
             disable=self.is_disabled,
             leave=True,
@@ -135,8 +137,8 @@ class StepBar(TQDMProgressBar):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any
     ) -> None:
         """Move on to the step that the module has come to."""
-        steps, bar = cast(CodecTraining, pl_module).steps, self.train_progress_bar
+        module, bar = cast(CodecTraining, pl_module), self.train_progress_bar
+        steps = module.steps
         if steps % self.refresh_rate == 0 or steps == bar.total:
             bar.update(steps - bar.n)
-            shown = self.get_metrics(trainer, pl_module)
-            bar.set_postfix({name: value for name, value in shown.items() if name != "v_num"})
+            bar.set_postfix(loss=f"{float(module.metrics['loss/total']):.3f}")

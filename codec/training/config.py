@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
 from codec.config import CodecConfig, from_mapping, read_yaml, to_mapping
-from codec.errors import CodecError
+from codec.errors import CodecError, UsageError
 from codec.nn.discriminators import DiscriminatorConfig
 from codec.training.data import DataConfig
 from codec.training.losses import LossConfig
@@ -59,7 +60,7 @@ class QuantizationConfig:
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Training against a discriminator, from step ``start_step`` on.
+    """Training against a discriminator, from step ``start_step`` on and once ``start_share`` of it is over.
 
     The weights are those of the codec's hinge loss and of feature matching. The discriminator itself takes a
     step in each ``every``-th step of the codec, by its own AdamW, whose learning rate follows the schedule of
@@ -67,6 +68,7 @@ class AdversarialConfig:
     """
 
     start_step: int = 0
+    start_share: float = 0.0
     every: int = 1
     adversarial_weight: float = 1.0
     feature_weight: float = 2.0
@@ -78,6 +80,8 @@ class AdversarialConfig:
     def __post_init__(self) -> None:
         if self.start_step < 0 or self.every < 1:
             raise CodecError("start_step must not be negative and every must be positive")
+        if not 0.0 <= self.start_share <= 1.0:
+            raise CodecError(f"start_share must lie in [0, 1], not {self.start_share}")
         if min(self.adversarial_weight, self.feature_weight) < 0:
             raise CodecError("adversarial_weight and feature_weight must not be negative")
 
@@ -105,6 +109,8 @@ class ValidationConfig:
 class TrainingConfig:
     """How long, on what and with what a model is trained.
 
+    ``max_minutes``: where given, the length of the training instead of ``max_steps``; all that is said of
+    shares of a training, the decay of the learning rate too, then follows the clock.
     ``precision``: "auto" measures at the start whether bf16 autocast is faster than float32. ``ema_decay`` is
     that of the averaged weights, which are what is validated and exported; they are updated every 10 steps.
     ``balancer``: weigh the losses by their gradients (see LossBalancer) instead of by their values.
@@ -113,6 +119,7 @@ class TrainingConfig:
 
     seed: int = 0
     max_steps: int = 20_000
+    max_minutes: float | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     ema_decay: float = 0.999
     balancer: bool = False
@@ -126,6 +133,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.max_steps < 1:
             raise CodecError(f"max_steps must be positive, not {self.max_steps}")
+        if self.max_minutes is not None and not 0.0 < self.max_minutes < math.inf:
+            raise CodecError(f"max_minutes must be positive, not {self.max_minutes}")
         if not 0.0 <= self.ema_decay < 1.0:
             raise CodecError(f"ema_decay must lie in [0, 1), not {self.ema_decay}")
 
@@ -157,6 +166,23 @@ def read_recipe(path: str | Path) -> Recipe:
         CodecError: the file cannot be read, or a key or value in it is wrong; the message names both.
     """
     return from_mapping(Recipe, read_yaml(path), str(path))
+
+
+def with_length(recipe: Recipe, steps: int | None = None, minutes: float | None = None) -> Recipe:
+    """The recipe with another length of its training, where one is given.
+
+    Raises:
+        UsageError: both are given.
+        CodecError: a length is not positive.
+    """
+    if steps is not None and minutes is not None:
+        raise UsageError("a training lasts --steps or --minutes, not both: leave one out")
+    training = recipe.training
+    if steps is not None:
+        training = replace(training, max_steps=steps, max_minutes=None)
+    if minutes is not None:
+        training = replace(training, max_minutes=minutes)
+    return replace(recipe, training=training)
 
 
 def recipe_yaml(recipe: Recipe) -> str:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -18,9 +19,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from codec.errors import CodecError, UsageError
 from codec.training.callbacks import CodebookMonitor, StepBar, Validation
-from codec.training.config import Recipe, recipe_yaml
+from codec.training.config import Recipe, TrainingConfig, recipe_yaml
 from codec.training.data import AudioDataModule
 from codec.training.module import CodecTraining
+from codec.training.pace import Pace
 from codec.training.saving import StateSaver, TrainingStopped
 from codec.training.state import STATE_NAME, StateFiles, initial_model, read_state, recipe_of
 
@@ -43,9 +45,10 @@ def fit(
     device: str = "auto",
     devices: int = 1,
     save_minutes: float = 5.0,
+    stop_after: float | None = None,
     progress: bool = True,
 ) -> CodecTraining:
-    """Train a recipe to its end, keeping the state in ``run``.
+    """Train a recipe to its end, or as long as it may, keeping the state in ``run``.
 
     Args:
         recipe: model and training.
@@ -59,6 +62,7 @@ def fit(
         device: "cpu", "cuda", "mps", or "auto" for the best one there is.
         devices: how many of them, one process each.
         save_minutes: time between saved states.
+        stop_after: minutes from this call on after which the training pauses, its state being saved.
         progress: show a progress bar.
 
     Raises:
@@ -66,21 +70,21 @@ def fit(
         CodecError: there is nothing to train on or to start from, or three gradients in a row are not finite.
         TrainingStopped: a signal ended the training early; its state is saved.
     """
+    saver = StateSaver(run / STATE_NAME, save_minutes, stop_after)
     _require_device(device, devices)
     _prepare_run(recipe, run, resume)
     module = _new_module(recipe, None if resume else init_from)
     datamodule = AudioDataModule(
         recipe.training.data, recipe.model.sample_rate, data, noise, recipe.training.seed, recipe.model.hop
     )
-    saver = StateSaver(run / STATE_NAME, save_minutes)
-    watching = [CodebookMonitor(), *([Validation(valid)] if valid else [])]
+    watching = [CodebookMonitor(), Pace(), *([Validation(valid)] if valid else [])]
     bars = [StepBar(refresh_rate=10)] if progress else []
     trainer = _trainer(run, [saver, *watching, *bars, *callbacks], device, devices)
     with warnings.catch_warnings():
         # The loader's workers are the recipe's choice; what Lightning uses of torch is its own affair.
         warnings.filterwarnings("ignore", ".*does not have many workers.*|.*LeafSpec.*deprecated.*")
         trainer.fit(module, datamodule, ckpt_path=str(run / STATE_NAME) if resume else None)
-    if module.steps < recipe.training.max_steps:
+    if not (module.course.over or saver.paused):
         # Another rank may have got the signal.
         raise TrainingStopped(saver.received or signal.SIGINT, module.steps, run / STATE_NAME)
     return module
@@ -107,7 +111,6 @@ def _trainer(run: Path, callbacks: list[Callback], device: str, devices: int) ->
         enable_checkpointing=False,
         enable_progress_bar=any(isinstance(callback, StepBar) for callback in callbacks),
         enable_model_summary=False,
-        log_every_n_steps=20,
         use_distributed_sampler=False,
     )
 
@@ -137,10 +140,7 @@ def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
             raise UsageError(
                 f"{state_path} is of another model than the recipe: use the one it was started with"
             )
-        if state["progress"]["steps"] >= recipe.training.max_steps:
-            raise UsageError(
-                f"{state_path} has done all {recipe.training.max_steps} steps: ask for more with --steps"
-            )
+        _require_more_to_do(recipe.training, state, state_path)
     elif state_path.exists():
         raise UsageError(
             f"{run} holds a training already: go on with --resume or give another folder with --run"
@@ -152,6 +152,13 @@ def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
     except OSError as error:
         raise CodecError(f"{run} cannot be written ({error.strerror}): choose another folder") from error
     log.info("%s holds this recipe:\n%s", run / CONFIG_NAME, text.rstrip())
+
+
+def _require_more_to_do(config: TrainingConfig, state: dict[str, Any], path: Path) -> None:
+    if config.max_minutes is None and state["progress"]["steps"] >= config.max_steps:
+        raise UsageError(f"{path} has done all {config.max_steps} steps: ask for more with --steps")
+    if config.max_minutes is not None and state.get("seconds", 0.0) >= 60.0 * config.max_minutes:
+        raise UsageError(f"{path} has done all {config.max_minutes} minutes: ask for more with --minutes")
 
 
 def _strategy(devices: int) -> Strategy | str:

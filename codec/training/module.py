@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import AdamW
 
 from codec.config import to_mapping
-from codec.errors import CodecError
 from codec.model import CodecModel
 from codec.nn.convolution import add_weight_norm, fold_weight_norm
 from codec.quantize.quantizer import Quantized
-from codec.training.config import AdversarialConfig, OptimizerConfig, Recipe
+from codec.training.bad_steps import BadSteps
+from codec.training.config import AdversarialConfig, Recipe
+from codec.training.course import Course, learning_rate_share
 from codec.training.data import AudioDataModule
 from codec.training.ema import WeightEma
 from codec.training.objective import Objective
@@ -30,10 +32,8 @@ log = logging.getLogger(__name__)
 _WORDS = "bottleneck.quantizer.words"
 _KMEANS_BATCH = 32
 _EMA_EVERY = 10
-_MAX_BAD_STEPS = 3
+_LOG_EVERY = 20
 _CODEC, _DISCRIMINATOR = 0, 1
-# What beside weights and optimizers has to be as it was for an exact resume.
-_PROGRESS = ("steps", "skipped", "bad_in_a_row", "quantizing")
 
 
 class CodecTraining(lightning.LightningModule):
@@ -43,10 +43,14 @@ class CodecTraining(lightning.LightningModule):
     optimizers and the step, from which the random numbers of a step follow; the data module adds the position
     in the data.
 
+    On a GPU the program runs ahead of the device: nothing in a step waits for a number, and only every 20
+    steps some are looked at.
+
     Attributes:
-        steps: steps done, skipped ones included.
-        skipped: steps that changed nothing because a gradient was not finite.
+        course: how far the training has come.
+        bad: the steps that changed nothing because a gradient was not finite.
         quantizing: whether the codebooks are in use, that is, the warm start is over.
+        metrics: the latest value of all that is logged, scalars or tensors of one number.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -59,10 +63,20 @@ class CodecTraining(lightning.LightningModule):
         self.ema = WeightEma(self.model, recipe.training.ema_decay)
         self.bf16 = recipe.training.precision == "bf16"
         self._measures_bf16 = recipe.training.precision == "auto"
-        self.steps = 0
-        self.skipped = 0
-        self.bad_in_a_row = 0
+        self.course = Course(recipe.training)
+        self.bad = BadSteps()
         self.quantizing = False
+        self.metrics: dict[str, Tensor | float] = {}
+
+    @property
+    def steps(self) -> int:
+        """Steps done, skipped ones included."""
+        return self.course.steps
+
+    @property
+    def skipped(self) -> int:
+        """Steps that changed nothing because a gradient was not finite, as of the last look at them."""
+        return self.bad.skipped
 
     def start_from(self, model: CodecModel) -> None:
         """Begin with the weights and codebooks of a trained model of this configuration: no warm start."""
@@ -103,6 +117,10 @@ class CodecTraining(lightning.LightningModule):
             self.bf16 = self.trainer.strategy.broadcast(bf16_is_faster(self.device))
         log.info("training in %s", "bf16 autocast" if self.bf16 else "float32")
 
+    def on_train_start(self) -> None:
+        """Set the clock going."""
+        self.course.begin()
+
     def training_step(self, batch: SegmentBatch, batch_idx: int) -> None:
         """One step of the optimizers on a batch of segments."""
         config = self.recipe.training
@@ -112,7 +130,7 @@ class CodecTraining(lightning.LightningModule):
         n = self._draw_codebooks(len(batch.input))
         with self._autocast():
             output, quantized = self.model(batch.input, n, self.quantizing)
-        logged: dict[str, Tensor] = {}
+        logged: dict[str, Tensor | float] = {}
         opponent = self._opponent()
         if opponent is not None and (self.steps - opponent.start_step) % opponent.every == 0:
             logged |= self._train_discriminator(batch.target, output.detach(), opponent)
@@ -121,31 +139,49 @@ class CodecTraining(lightning.LightningModule):
             stats = {"loss": quantized.loss.detach(), **quantized.stats}
             logged |= {f"bottleneck/{name}": value for name, value in stats.items()}
             logged["train/kbps"] = n.float().mean() * self._kbps_of_a_codebook()
-        self._count_bad_steps(
-            batch, [norm for name, norm in logged.items() if name.endswith("gradient_norm")]
-        )
+        norms = [logged[name] for name in logged if name.endswith("gradient_norm")]
+        self.bad.note(self.steps, cast(list[Tensor], norms), batch)
+        if self.device.type == "cpu" or self._is_logging():
+            self.look_at_bad_steps()
         self._log(logged)
         self._finish_step()
+
+    def look_at_bad_steps(self) -> None:
+        """Count bad steps up to here; CodecError at three in a row, the last one's batch then being saved."""
+        self.bad.look(Path(self.trainer.default_root_dir), self.global_rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the averaged weights, the progress, and the recipe, which makes the file complete."""
         checkpoint["ema"] = self.ema.state_dict()
-        checkpoint["progress"] = {name: getattr(self, name) for name in _PROGRESS}
+        self.look_at_bad_steps()
+        checkpoint["progress"] = {
+            "steps": self.steps,
+            "skipped": self.bad.skipped,
+            "bad_in_a_row": self.bad.in_a_row,
+            "quantizing": self.quantizing,
+        }
+        checkpoint["seconds"] = self.course.seconds
         checkpoint["bf16"] = self.bf16
         checkpoint["recipe"] = to_mapping(self.recipe)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Bring averaged weights and progress back, and keep to the arithmetic that was measured best."""
         self.ema.load_state_dict(checkpoint["ema"])
-        for name in _PROGRESS:
-            setattr(self, name, checkpoint["progress"][name])
+        progress = checkpoint["progress"]
+        self.course.steps = progress["steps"]
+        # States of earlier versions do not tell their time.
+        self.course.seconds = checkpoint.get("seconds", 0.0)
+        self.bad.skipped, self.bad.in_a_row = progress["skipped"], progress["bad_in_a_row"]
+        self.quantizing = progress["quantizing"]
         if self._measures_bf16:
             self.bf16, self._measures_bf16 = checkpoint["bf16"], False
 
     def _opponent(self) -> AdversarialConfig | None:
-        """What is said of the discriminator, from the step on at which it takes part."""
+        """What is said of the discriminator, from where on it takes part."""
         config = self.recipe.training.adversarial
-        return config if config is not None and self.steps >= config.start_step else None
+        if config is None or self.steps < config.start_step or self.course.share < config.start_share:
+            return None
+        return config
 
     def _seed_step(self) -> None:
         """Draw each step's random numbers from its own seed.
@@ -158,7 +194,7 @@ class CodecTraining(lightning.LightningModule):
 
     def _draw_codebooks(self, batch: int) -> Tensor:
         low, high = self.recipe.training.quantization.min_codebooks, self.model.bottleneck.num_codebooks
-        return torch.randint(low, high + 1, (batch,)).to(self.device)
+        return torch.randint(low, high + 1, (batch,)).to(self.device, non_blocking=True)
 
     def _kbps_of_a_codebook(self) -> float:
         return self.model.bottleneck.bits_per_code * self.model.frame_rate / 1000.0
@@ -168,7 +204,7 @@ class CodecTraining(lightning.LightningModule):
 
     def _train_discriminator(
         self, target: Tensor, output: Tensor, config: AdversarialConfig
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | float]:
         with self._autocast():
             loss = self.objective.discriminator_loss(target, output)
         norm = self._step(_DISCRIMINATOR, loss, config.learning_rate, config.clip_norm)
@@ -176,7 +212,7 @@ class CodecTraining(lightning.LightningModule):
 
     def _train_codec(
         self, target: Tensor, output: Tensor, quantized: Quantized | None, adversarial: bool
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | float]:
         # Cut here, the losses' gradients end at the decoded signal: the discriminator gets none of them.
         leaf = output.detach().float().requires_grad_()
         with self._autocast():
@@ -186,7 +222,7 @@ class CodecTraining(lightning.LightningModule):
             loss = loss + quantized.loss
         config = self.recipe.training.optimizer
         norm = self._step(_CODEC, loss, config.learning_rate, config.clip_norm)
-        logged = {f"loss/{name}": value.detach() for name, value in losses.items()}
+        logged: dict[str, Tensor | float] = {f"loss/{name}": value.detach() for name, value in losses.items()}
         return logged | {"loss/total": self.objective.total(losses).detach(), "train/gradient_norm": norm}
 
     def _step(self, index: int, loss: Tensor, learning_rate: float, clip_norm: float) -> Tensor:
@@ -199,50 +235,48 @@ class CodecTraining(lightning.LightningModule):
         self.manual_backward(loss)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-        if torch.isfinite(norm):
-            share = schedule(self.recipe.training.optimizer, self.steps, self.recipe.training.max_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * share
-            optimizer.step()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * self._learning_rate_share()
+        # The fused step looks at this on the device, and does nothing where it is 1.
+        _unwrapped(optimizer).found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+        optimizer.step()
         return norm
 
-    def _count_bad_steps(self, batch: SegmentBatch, norms: list[Tensor]) -> None:
-        """Count a step with a gradient that is not finite; too many in a row end the training."""
-        if all(bool(torch.isfinite(norm)) for norm in norms):
-            self.bad_in_a_row = 0
-            return
-        self.skipped += 1
-        self.bad_in_a_row += 1
-        log.warning("step %d is skipped: its gradient is not finite", self.steps)
-        if self.bad_in_a_row >= _MAX_BAD_STEPS:
-            path = Path(self.trainer.default_root_dir) / f"bad_batch_{self.global_rank}.pt"
-            torch.save({"step": self.steps, "input": batch.input, "target": batch.target}, path)
-            raise CodecError(
-                f"the gradients of {_MAX_BAD_STEPS} steps in a row were not finite: look at the last batch, "
-                f"saved as {path}, or go on from the last state with a lower learning rate"
-            )
+    def _learning_rate_share(self) -> float:
+        return learning_rate_share(self.recipe.training.optimizer, self.steps, self.course.share)
 
-    def _log(self, logged: dict[str, Tensor]) -> None:
-        share = schedule(self.recipe.training.optimizer, self.steps, self.recipe.training.max_steps)
-        numbers = {
-            # Lightning's own count has both optimizers in it.
-            "step": float(self.steps),
-            "train/learning_rate": self.recipe.training.optimizer.learning_rate * share,
-            "train/skipped": float(self.skipped),
-        }
-        self.log_dict({**logged, **numbers})
-        self.log("loss", logged["loss/total"], prog_bar=True, logger=False)
+    def _is_logging(self) -> bool:
+        return (self.steps + 1) % _LOG_EVERY == 0
+
+    def _log(self, logged: Mapping[str, Tensor | float]) -> None:
+        rate = self.recipe.training.optimizer.learning_rate * self._learning_rate_share()
+        now = {**logged, "train/learning_rate": rate, "train/skipped": float(self.skipped)}
+        self.metrics |= now
+        if self._is_logging():
+            self._write(now)
+
+    def _write(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Send metrics to the log; not by Lightning, which would look at each of them in every step."""
+        tensors = {name: value.float() for name, value in metrics.items() if isinstance(value, Tensor)}
+        numbers = dict(metrics)
+        if tensors:
+            numbers |= zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)
+        for logger in self.loggers:
+            logger.log_metrics(cast(dict[str, float], numbers), self.steps)
+            logger.save()
 
     def _finish_step(self) -> None:
         if self.steps % _EMA_EVERY == 0:
             self.ema.update(self.model)
-        config, max_steps = self.recipe.training.quantization, self.recipe.training.max_steps
-        replacing = self.quantizing and self.steps < config.replace_until * max_steps
+        config = self.recipe.training.quantization
+        replacing = self.quantizing and self.course.share < config.replace_until
         if replacing and (self.steps + 1) % config.replace_every == 0:
             self._replace_words()
-        self.steps += 1
+        self.course.take_step(self.trainer.strategy.broadcast)
         self._datamodule().batches_seen += 1
-        if self.steps >= max_steps:
+        if self.course.over:
+            if self.steps % _LOG_EVERY:
+                self._write(self.metrics)
             self.trainer.should_stop = True
 
     @torch.no_grad()
@@ -270,7 +304,8 @@ class CodecTraining(lightning.LightningModule):
             for name in moments.keys() & {"exp_avg", "exp_avg_sq"}:
                 moments[name][index, rows] = 0.0
             self.ema.reset_rows(_WORDS, (torch.full_like(rows, index), rows), words[index, rows])
-        self.log("bottleneck/replaced", float(sum(len(rows) for rows in replaced)))
+        self.metrics["bottleneck/replaced"] = float(sum(len(rows) for rows in replaced))
+        self._write({"bottleneck/replaced": self.metrics["bottleneck/replaced"]})
 
     def _optimizer(self, index: int) -> AdamW:
         optimizers = self.optimizers()
@@ -280,9 +315,5 @@ class CodecTraining(lightning.LightningModule):
         return cast(AudioDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
 
 
-def schedule(config: OptimizerConfig, step: int, max_steps: int) -> float:
-    """The share of its learning rate that an optimizer has at a step: linear warm-up, then cosine decay."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    progress = min(1.0, step / max_steps)
-    return config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
+def _unwrapped(optimizer: AdamW | LightningOptimizer) -> AdamW:
+    return cast(AdamW, optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer)

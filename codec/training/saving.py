@@ -36,15 +36,19 @@ class StateSaver(Callback):
     Args:
         path: where the state goes; it is replaced as a whole.
         minutes: time between two saves.
+        stop_after: minutes from now after which the training pauses, or None.
 
     Attributes:
         received: the number of the signal that ended the training, or None.
+        paused: whether its time was up.
     """
 
-    def __init__(self, path: Path, minutes: float) -> None:
+    def __init__(self, path: Path, minutes: float, stop_after: float | None = None) -> None:
         self.path = path
         self.seconds = 60.0 * minutes
         self.received: int | None = None
+        self.paused = False
+        self._end = None if stop_after is None else time.monotonic() + 60.0 * stop_after
         self._last = time.monotonic()
         self._before: dict[int, Any] = {}
 
@@ -62,10 +66,14 @@ class StateSaver(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any
     ) -> None:
-        """End after a signal to any rank; save where it is time, by the first rank's clock."""
-        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+        """End after a signal to any rank; pause or save where it is time, by the first rank's clock."""
+        now = time.monotonic()
+        pauses = self._end is not None and now >= self._end
+        self.paused, saves = trainer.strategy.broadcast((pauses, now - self._last >= self.seconds))
+        signalled = trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
+        if signalled or self.paused:
             trainer.should_stop = True
-        elif trainer.strategy.broadcast(time.monotonic() - self._last >= self.seconds):
+        elif saves:
             trainer.save_checkpoint(self.path)
             self._last = time.monotonic()
 

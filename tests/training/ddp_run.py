@@ -32,7 +32,7 @@ class Recorder(lightning.Callback):
                 "counts": bottleneck.usage.counts.clone(),
                 "weights": torch.cat([p.detach().flatten() for p in module.parameters()]),
                 "average": module.ema.state_dict()["shadow"]["bottleneck.quantizer.words"].clone(),
-                "replaced": float(trainer.callback_metrics.get("bottleneck/replaced", 0.0)),
+                "replaced": float(module.metrics.get("bottleneck/replaced", 0.0)),
                 "quantizing": module.quantizing,
                 "skipped": module.skipped,
             }

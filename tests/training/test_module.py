@@ -15,7 +15,7 @@ from torch import Tensor
 
 from codec.errors import CodecError
 from codec.training.config import OptimizerConfig, QuantizationConfig
-from codec.training.module import schedule
+from codec.training.course import learning_rate_share
 from codec.training.objective import Objective
 from tests.training.tiny import ADVERSARIAL, tiny_fit, tiny_recipe
 
@@ -38,7 +38,7 @@ class Watch(lightning.Callback):
         self.codec.append(_flat(module.model))
         if module.objective.discriminator is not None:
             self.discriminator.append(_flat(module.objective.discriminator))
-        self.metrics.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        self.metrics.append({name: float(value) for name, value in module.metrics.items()})
 
 
 def _flat(module: torch.nn.Module) -> Tensor:
@@ -170,7 +170,7 @@ def test_replaced_words_lose_their_moments_and_their_past(tmp_path: Path, clips:
         forgotten = (moments["exp_avg"] == 0).all(-1) & (moments["exp_avg_sq"] == 0).all(-1)
         assert torch.equal(average[forgotten], words[forgotten])
         looked.append(int(forgotten.sum()))
-        looked.append(int(trainer.callback_metrics["bottleneck/replaced"]))
+        looked.append(int(module.metrics["bottleneck/replaced"]))
 
     class AtTheEnd(lightning.Callback):
         on_train_batch_end = staticmethod(look)
@@ -193,7 +193,7 @@ def test_every_number_of_codebooks_is_drawn(tmp_path: Path, clips: Path) -> None
 
 def test_the_learning_rate_warms_up_and_decays() -> None:
     config = OptimizerConfig(warmup_steps=10, final_share=0.1)
-    shares = [schedule(config, step, 100) for step in range(101)]
+    shares = [learning_rate_share(config, step, step / 100) for step in range(101)]
     assert shares[0] == pytest.approx(0.1)
     assert shares[9] == pytest.approx(1.0)
     assert shares[10:] == sorted(shares[10:], reverse=True)

@@ -39,7 +39,7 @@ class Replacements(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         if module.quantizing and module.steps % 3 == 0:
-            self.count += float(trainer.callback_metrics.get("bottleneck/replaced", 0.0))
+            self.count += float(module.metrics.get("bottleneck/replaced", 0.0))
 
 
 def assert_same(left: Any, right: Any, where: str = "state") -> None:

@@ -34,7 +34,7 @@ class Recorder(lightning.Callback):
             self.perplexity = float(module.model.bottleneck.usage.perplexity[0])
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-        self.mel.append(float(trainer.callback_metrics["loss/mel"]))
+        self.mel.append(float(module.metrics["loss/mel"]))
         self.batch = batch
 
 
