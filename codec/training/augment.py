@@ -14,9 +14,12 @@ from codec.training.clips import Samples
 # Samples beyond this are not made by any gain, so that 16-bit playback of a target never clips.
 PEAK = 0.99
 
-# Fades of the ends of a block, so that their jump does not ring into the block.
-_TAPER = 128
-_RAMP = (np.sin(np.linspace(0.0, np.pi / 2.0, _TAPER)) ** 2).astype(np.float32)
+MARGIN = 256  # samples cut off both ends of a block that went through the Fourier domain
+BLOCK = 64  # transforms are of multiples of it: other lengths may take several times as long
+TONE_POINTS = 9  # of a random frequency response: 1 kHz apart at 16 kHz, about the width of a formant
+TAPER = 128  # samples that fade at the ends of a block, so that their jump does not ring into it
+
+_RAMP = (np.sin(np.linspace(0.0, np.pi / 2.0, TAPER)) ** 2).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ def speed_and_tone(x: Samples, num_out: int, response_db: NDArray[np.float64] | 
     of at least 128 samples of the input off both. Quick where T is a product of small numbers.
     """
     x = x.copy()
-    x[:_TAPER] *= _RAMP
-    x[-_TAPER:] *= _RAMP[::-1]
+    x[:TAPER] *= _RAMP
+    x[-TAPER:] *= _RAMP[::-1]
     spectrum = np.fft.rfft(x)
     bins = num_out // 2 + 1
     spectrum = np.pad(spectrum[:bins], (0, max(0, bins - len(spectrum))))

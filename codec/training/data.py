@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from torch.utils.data import DataLoader
 
 from codec.errors import CodecError
 from codec.training.augment import AugmentConfig
 from codec.training.clips import Clip
 from codec.training.corpora import without_validation_speakers
+from codec.training.device_segments import DeviceSegments
 from codec.training.segments import SegmentBatch, SegmentDataset
 from codec.training.sources import Source
 from codec.training.store import ClipStore
 from codec.training.stream import SegmentStream
 
 log = logging.getLogger(__name__)
+
+_ALL = 2**62  # bytes of memory for what goes to the device as a whole
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class DataConfig:
 
     segment_seconds: length of a segment. batch_size: segments a rank and step. workers: loader processes, 0
     for none. cache_mb: MiB of memory for decoded audio, as 16-bit samples; what does not fit is read from its
-    files. augment: see AugmentConfig.
+    files. augment: see AugmentConfig. on_device: hold all sound on the device that trains, and make the
+    batches there: for GPUs, which loaders cannot keep busy. workers and cache_mb then do not matter.
     """
 
     segment_seconds: float = 1.0
@@ -37,6 +42,7 @@ class DataConfig:
     workers: int = 0
     cache_mb: int = 2048
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    on_device: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 < self.segment_seconds <= 60.0:
@@ -72,7 +78,7 @@ class AudioDataModule(lightning.LightningDataModule):
         self._noise = list(noise)
         multiples = max(1, round(config.segment_seconds * sample_rate / segment_multiple))
         self.segment_samples = multiples * segment_multiple
-        self._dataset: SegmentDataset | None = None
+        self._dataset: SegmentDataset | DeviceSegments | None = None
 
     @property
     def batches_seen(self) -> int:
@@ -84,15 +90,24 @@ class AudioDataModule(lightning.LightningDataModule):
         self.segments_seen = count * self._segments_a_step()
 
     @property
-    def dataset(self) -> SegmentDataset:
+    def dataset(self) -> SegmentDataset | DeviceSegments:
         """The segments; loads the audio where `setup` has not done so yet."""
         if self._dataset is None:
-            budget = self.config.cache_mb * 2**20
-            noise = ClipStore(_clips(self._noise), self.sample_rate, budget) if self._noise else None
-            budget -= 0 if noise is None else noise.cached_bytes
-            store = ClipStore(_clips(self._sources), self.sample_rate, budget)
-            self._dataset = SegmentDataset(store, self.segment_samples, self.seed, self.config.augment, noise)
+            self._dataset = self._on_device() if self.config.on_device else self._from_memory()
         return self._dataset
+
+    def _from_memory(self) -> SegmentDataset:
+        budget = self.config.cache_mb * 2**20
+        noise = ClipStore(_clips(self._noise), self.sample_rate, budget) if self._noise else None
+        budget -= 0 if noise is None else noise.cached_bytes
+        store = ClipStore(_clips(self._sources), self.sample_rate, budget)
+        return SegmentDataset(store, self.segment_samples, self.seed, self.config.augment, noise)
+
+    def _on_device(self) -> DeviceSegments:
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        noise = ClipStore(_clips(self._noise), self.sample_rate, _ALL) if self._noise else None
+        store = ClipStore(_clips(self._sources), self.sample_rate, _ALL)
+        return DeviceSegments(store, self.segment_samples, self.seed, self.config.augment, noise, device)
 
     def setup(self, stage: str | None = None) -> None:
         """Find and load the audio. Raises CodecError where a source holds none."""
@@ -106,7 +121,9 @@ class AudioDataModule(lightning.LightningDataModule):
         self.batches_seen = -(-self.segments_seen // self._segments_a_step())
         rank, world_size = self._rank_of()
         stream = SegmentStream(self.dataset, self.config.batch_size, self.segments_seen, rank, world_size)
-        return DataLoader(stream, batch_size=None, num_workers=self.config.workers)
+        # What a device holds cannot be handed to another process.
+        workers = 0 if self.config.on_device else self.config.workers
+        return DataLoader(stream, batch_size=None, num_workers=workers)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the endless order of segments."""

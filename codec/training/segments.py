@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from codec.training.augment import AugmentConfig, noise_factor, random_gain, speed_and_tone
+from codec.training.augment import (
+    BLOCK,
+    MARGIN,
+    TONE_POINTS,
+    AugmentConfig,
+    noise_factor,
+    random_gain,
+    speed_and_tone,
+)
 from codec.training.clips import Samples
 from codec.training.spans import RandomSpans, is_active
 from codec.training.store import ClipStore
 
-_MARGIN = 256  # samples cut off both ends of a block that went through the Fourier domain
-_BLOCK = 64  # transforms are of multiples of it: other lengths may take several times as long
-_TONE_POINTS = 9  # of a random frequency response: 1 kHz apart at 16 kHz, about the width of a formant
 _MAX_DRAWS = 8  # of one segment until it is not silent; a source of silence alone still gives segments
 
 
@@ -24,6 +29,13 @@ class SegmentBatch(NamedTuple):
 
     input: torch.Tensor
     target: torch.Tensor
+
+
+class Segments(Protocol):
+    """An endless list of segments, of which batches can be had."""
+
+    def batch(self, start: int, size: int) -> SegmentBatch:
+        """Segments [start, start + size), alike each time they are asked for."""
 
 
 class SegmentDataset(Dataset[tuple[Samples, Samples]]):
@@ -74,15 +86,15 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
             if rng.random() < config.speed_probability:
                 factor = rng.uniform(*config.speed)
             if rng.random() < config.equalize_probability:
-                response = rng.uniform(-config.equalize_db, config.equalize_db, _TONE_POINTS)
+                response = rng.uniform(-config.equalize_db, config.equalize_db, TONE_POINTS)
         if factor == 1.0 and response is None:
             span = self._spans.draw(self.segment_samples, rng)
             return _pad(span, self.segment_samples, rng), is_active(span, self.store.sample_rate)
-        num_out = self.segment_samples + 2 * _MARGIN
-        num_in = _BLOCK * round(num_out * factor / _BLOCK)
+        num_out = self.segment_samples + 2 * MARGIN
+        num_in = BLOCK * round(num_out * factor / BLOCK)
         span = self._spans.draw(num_in, rng)
         warped = speed_and_tone(_pad(span, num_in, rng), num_out, response)
-        return warped[_MARGIN : _MARGIN + self.segment_samples], is_active(span, self.store.sample_rate)
+        return warped[MARGIN : MARGIN + self.segment_samples], is_active(span, self.store.sample_rate)
 
     def _degrade(
         self, clean: Samples, config: AugmentConfig, rng: np.random.Generator

@@ -9,9 +9,9 @@ from codec.errors import CodecError
 from codec.training.clips import Samples
 from codec.training.store import ClipStore
 
-_FRAME_MS = 20
-_SILENCE_RMS = 10.0 ** (-55.0 / 20.0)  # of full scale: above the noise of most recordings, below soft speech
-_ACTIVE_SHARE = 0.25
+FRAME_MS = 20
+SILENCE_RMS = 10.0 ** (-55.0 / 20.0)  # of full scale: above the noise of most recordings, below soft speech
+ACTIVE_SHARE = 0.25
 
 
 class RandomSpans:
@@ -48,7 +48,7 @@ class RandomSpans:
 
 def is_active(x: Samples, sample_rate: int) -> bool:
     """Whether at least a quarter of the 20 ms frames of `x` [T] lie above -55 dB of full scale."""
-    frame = min(len(x), max(1, sample_rate * _FRAME_MS // 1000))
+    frame = min(len(x), max(1, sample_rate * FRAME_MS // 1000))
     frames = x[: len(x) // frame * frame].reshape(-1, frame)
     energy = np.einsum("ft,ft->f", frames, frames)
-    return bool(np.mean(energy > frame * _SILENCE_RMS**2) >= _ACTIVE_SHARE)
+    return bool(np.mean(energy > frame * SILENCE_RMS**2) >= ACTIVE_SHARE)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from codec.training.segments import SegmentBatch, SegmentDataset
+from codec.training.segments import SegmentBatch, Segments
 
 
 class SegmentStream(IterableDataset[SegmentBatch]):
@@ -18,7 +18,7 @@ class SegmentStream(IterableDataset[SegmentBatch]):
     """
 
     def __init__(
-        self, dataset: SegmentDataset, batch_size: int, start: int = 0, rank: int = 0, world_size: int = 1
+        self, dataset: Segments, batch_size: int, start: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         super().__init__()
         self.dataset = dataset
