@@ -17,6 +17,7 @@ from torch.optim import AdamW
 from codec.config import to_mapping
 from codec.model import CodecModel
 from codec.nn.convolution import add_weight_norm, fold_weight_norm
+from codec.quantize.codebooks import runs_ahead
 from codec.quantize.quantizer import Quantized
 from codec.training.bad_steps import BadSteps
 from codec.training.config import AdversarialConfig, Recipe
@@ -141,7 +142,7 @@ class CodecTraining(lightning.LightningModule):
             logged["train/kbps"] = n.float().mean() * self._kbps_of_a_codebook()
         norms = [logged[name] for name in logged if name.endswith("gradient_norm")]
         self.bad.note(self.steps, cast(list[Tensor], norms), batch)
-        if self.device.type == "cpu" or self._is_logging():
+        if self._is_logging() or not runs_ahead(batch.input):
             self.look_at_bad_steps()
         self._log(logged)
         self._finish_step()
