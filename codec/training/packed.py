@@ -29,6 +29,8 @@ _COLUMNS = ("part", "start", "samples", "name", "speaker", "weight")
 # FLAC stores a block that does not compress as it is; headers and the block frames take less than this share.
 _OVERHEAD = 1.02
 _HEADER_BYTES = 16_384
+# What the encoder may still hold back, of each channel: two of its blocks.
+_PENDING_SAMPLES = 8192
 _MAX_CHANNELS = 8  # of a FLAC file
 
 
@@ -78,14 +80,13 @@ def pack_clips(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists already; name a new folder")
-    part_samples = int((max_bytes - _HEADER_BYTES) / (2 * _OVERHEAD))
-    if part_samples < 2**16:
+    if _samples_in(max_bytes - _HEADER_BYTES) < 2**16:
         raise UsageError(f"parts of {max_bytes} bytes are too small; allow at least 256 KiB")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            errors = _write(clips, work, part_samples, sample_rate)
+            errors = _write(clips, work, max_bytes, sample_rate)
             work.chmod(0o755)
             os.replace(work, folder)
         finally:
@@ -97,33 +98,38 @@ def pack_clips(
 
 @dataclass
 class _Part:
-    """A FLAC file being written, and how many samples it holds so far."""
+    """A FLAC file being written, and how many samples of each channel it holds so far."""
 
-    name: str
+    path: Path
     file: soundfile.SoundFile
     frames: int = 0
+
+    def room(self, max_bytes: int) -> int:
+        """Samples, those of all channels counted, that surely still fit."""
+        pending: int = _PENDING_SAMPLES * self.file.channels
+        return _samples_in(max_bytes - self.path.stat().st_size) - pending
 
 
 class _PartWriter:
     """Writes blocks of samples one after the other into FLAC files of a bounded size, in `folder`."""
 
-    def __init__(self, folder: Path, max_samples: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
-        self._max_samples = max_samples
+        self._max_bytes = max_bytes
         self._count = 0
         self._open: dict[tuple[int, int], _Part] = {}
 
     def append(self, samples: NDArray[np.int16], sample_rate: int) -> Iterator[tuple[str, int, int]]:
         """Write int16 [T, C], in pieces where a part is shorter, and yield part, start and length of each."""
         channels = samples.shape[1]
-        longest = self._max_samples // channels
+        longest = _samples_in(self._max_bytes - _HEADER_BYTES) // channels - _PENDING_SAMPLES
         for first in range(0, len(samples), longest):
             piece = samples[first : first + longest]
             part = self._open.get((sample_rate, channels))
-            if part is None or part.frames + len(piece) > longest:
+            if part is None or piece.size > part.room(self._max_bytes):
                 part = self._next(sample_rate, channels)
             part.file.write(piece)
-            yield part.name, part.frames, len(piece)
+            yield part.path.name, part.frames, len(piece)
             part.frames += len(piece)
 
     def close(self) -> None:
@@ -135,21 +141,18 @@ class _PartWriter:
         previous = self._open.pop((sample_rate, channels), None)
         if previous is not None:
             previous.file.close()
-        name = f"part-{self._count:03d}.flac"
+        path = self._folder / f"part-{self._count:03d}.flac"
         self._count += 1
-        file = soundfile.SoundFile(str(self._folder / name), "w", sample_rate, channels, subtype="PCM_16")
-        part = _Part(name, file)
+        part = _Part(path, soundfile.SoundFile(str(path), "w", sample_rate, channels, subtype="PCM_16"))
         self._open[sample_rate, channels] = part
         return part
 
 
-def _write(
-    clips: Iterable[Clip], folder: Path, part_samples: int, sample_rate: int | None
-) -> list[CodecError]:
+def _write(clips: Iterable[Clip], folder: Path, max_bytes: int, sample_rate: int | None) -> list[CodecError]:
     """Write parts and index into an existing folder; the errors of clips that cannot be packed."""
     errors = []
     rows: list[tuple[str, int, int, str, str, float]] = []
-    writer = _PartWriter(folder, part_samples)
+    writer = _PartWriter(folder, max_bytes)
     try:
         for clip in clips:
             rate = sample_rate or clip.sample_rate
@@ -173,6 +176,11 @@ def _write(
         table.writerow(_COLUMNS)
         table.writerows(rows)
     return errors
+
+
+def _samples_in(num_bytes: int) -> int:
+    """16-bit samples that surely take no more than so many bytes."""
+    return int(num_bytes / (2 * _OVERHEAD))
 
 
 def _count(text: str) -> int:

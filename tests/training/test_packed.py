@@ -65,6 +65,16 @@ def test_a_clip_longer_than_a_part_is_cut(tmp_path: Path) -> None:
     assert np.array_equal(joined, samples)
 
 
+def test_parts_are_full_where_sound_compresses_well(tmp_path: Path) -> None:
+    for index in range(40):
+        write(tmp_path / "in" / f"{index:02d}.wav", noise_samples(index, 16_000, level=500))
+    pack_clips(Source(tmp_path / "in").clips(), tmp_path / "packed", max_bytes=SMALL)
+    sizes = [part.stat().st_size for part in sorted((tmp_path / "packed").glob("*.flac"))]
+    assert len(sizes) >= 2
+    assert all(0.85 * SMALL < size <= SMALL for size in sizes[:-1])
+    assert load(tmp_path / "packed").lengths.sum() == 40 * 16_000
+
+
 def test_parts_can_be_resampled(tmp_path: Path) -> None:
     write(tmp_path / "in/a.wav", tone(1000.0, 44_100, 44_100), 44_100)
     pack_clips(Source(tmp_path / "in").clips(), tmp_path / "packed", sample_rate=RATE)
