@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codec.bitstream.header import MAX_HEADER_BYTES, StreamHeader, parse_header
@@ -58,30 +57,22 @@ def parse_footer(payload: bytes) -> Footer | None:
 
 
 def find_footer(tail: bytes, header: StreamHeader | None) -> tuple[int, Footer, StreamHeader] | None:
-    """Finds the last footer in the last bytes of a stream.
+    """Finds the first whole footer in the last bytes of a file, which is where a reader stops.
 
     Args:
-        tail: the bytes; others may follow the footer, and it is then looked for by its first bytes.
+        tail: the bytes; others may follow the footer.
         header: of the stream, or None if that is what is looked for.
 
     Returns:
         where in `tail` it starts, what it says, and the header; None if there is no whole footer, or none of
         that header.
     """
-    for at in _candidates(tail):
+    at = -1
+    while (at := tail.find(_START, at + 1)) >= 0:
         found = _footer_at(tail, at, header)
         if found:
             return at, *found
     return None
-
-
-def _candidates(tail: bytes) -> Iterator[int]:
-    at = len(tail) - int.from_bytes(tail[-_SIZE.size :])
-    if at >= 0:
-        yield at
-    at = len(tail)
-    while (at := tail.rfind(_START, 0, at)) >= 0:
-        yield at
 
 
 def _footer_at(tail: bytes, at: int, header: StreamHeader | None) -> tuple[Footer, StreamHeader] | None:

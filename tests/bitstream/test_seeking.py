@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import random
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -176,6 +177,20 @@ def test_a_lost_header_is_mended_although_bytes_follow_the_footer(junk: bytes) -
         stream = opened(start + b"".join(parts[1:]) + junk)
         assert stream.repaired
         assert good_blocks(list(stream.events())) == dict(enumerate(payloads))
+
+
+@pytest.mark.parametrize("fields", [{}, {"sample_rate": 8000}, {"model_id": b"another!"}])
+def test_of_joined_streams_the_first_is_read_and_sought(
+    fields: dict[str, object], rng: random.Random
+) -> None:
+    later = b"".join(write_parts(replace(LONG, **fields), PAYLOADS[:100], 1000, 0))  # type: ignore[arg-type]
+    joined = opened(DATA + later)
+    assert joined.footer == opened(DATA).footer
+    for start in [0, 9, FRAMES - 1, *(rng.randrange(FRAMES) for _ in range(50))]:
+        found = good_blocks(list(joined.events(start, start + 1)), LONG)
+        assert found == {start // 10: PAYLOADS[start // 10]}
+    ignored = f"{len(later)} bytes after the footer were ignored"
+    assert list(joined.events(FRAMES - 1))[-1] == StreamEnd(FRAMES, FRAMES * 320, HASH, ignored)
 
 
 def test_a_damaged_header_and_a_damaged_footer_are_refused() -> None:
