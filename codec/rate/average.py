@@ -25,6 +25,8 @@ _MOST_SECONDS = 4.0
 _RETURN_SECONDS = 4.0
 # The share of all bits that the last window aims at.
 _AIM = 0.0015
+# The share of its own bits that the last but one aims at.
+_LAST_BUT_ONE = 0.01
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Budget:
 class AverageRate(WindowControl):
     """Keeps to a slope that follows the target slowly, within what the reservoir holds.
 
-    The last window is decided by what is left, and anew while its real size misses that.
+    The last window is decided by what is left, and anew while its real size misses that; the one before it
+    together with it, where both are known.
     """
 
     def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None, budget: Budget) -> None:
@@ -64,7 +67,9 @@ class AverageRate(WindowControl):
             self._index -= _STEPS_A_FACTOR * math.log(target / self._budget.frame_bits)
         self._budget = replace(self._budget, frame_bits=target)
 
-    def _choose(self, window: Window, final: bool) -> Choice:
+    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
+        if last is not None:
+            return self._share(window, last)
         left = self._left(window, final)
         total = self._granted_after(window)
         if final:
@@ -80,6 +85,14 @@ class AverageRate(WindowControl):
             return choice
         edge = highest if expected > highest else lowest
         return self._spend(window, edge + _INWARD * (left - edge))
+
+    def _share(self, window: Window, last: Window) -> Choice:
+        """The window's part of what is left for it and the last one, which may be silent and take little."""
+        both = window.join(last)
+        choice = self._spend(both, self._left(both, True) - self._overhead)
+        part = self._trellis.bits(window, choice.counts[:, : window.frames]) * self._ratio + self._overhead
+        self._aim = (part * (1 - _LAST_BUT_ONE), part * (1 + _LAST_BUT_ONE))
+        return self._spend(window, part)
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:
         debt = bits - self._left(window, False)

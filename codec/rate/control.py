@@ -34,11 +34,17 @@ class WindowControl(ABC):
         self._tries = 0
         self._aim: tuple[float, float] | None = None
 
-    def choose(self, window: Window, final: bool) -> Choice:
-        """The numbers of codebooks of the next window; ``final`` tells that none follows."""
+    def choose(self, window: Window, final: bool, last: Window | None = None) -> Choice:
+        """The numbers of codebooks of the next window.
+
+        Args:
+            window: the next.
+            final: none follows.
+            last: the only one that follows, where that is known.
+        """
         self._tries = 0
         self._aim = None
-        choice = self._choose(window, final)
+        choice = self._choose(window, final, last)
         limit = self._limit(window)
         return choice if self._expected(choice) <= limit else self._spend(window, limit)
 
@@ -58,7 +64,7 @@ class WindowControl(ABC):
         """Take another target from the next window on."""
 
     @abstractmethod
-    def _choose(self, window: Window, final: bool) -> Choice:
+    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
         """See `choose`; may set ``_aim``, bounds that the real size should keep."""
 
     @abstractmethod

@@ -76,7 +76,7 @@ class PlannedRate(WindowControl):
         """Raises UsageError: a plan holds for its target alone."""
         raise UsageError("the target of an encoding in two passes stays as it was planned")
 
-    def _choose(self, window: Window, final: bool) -> Choice:
+    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
         if self._window >= len(self._bits):
             raise UsageError("the sound of the second pass is longer than that of the first")
         if final:

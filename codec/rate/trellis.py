@@ -73,6 +73,10 @@ class Trellis:
             choices[at] = Choice(everywhere, float(same_bits[n]) / COST_UNIT, indices[at])
         return choices
 
+    def bits(self, window: Window, counts: Counts) -> float:
+        """What numbers ``[C, F]`` are thought to take, their codes included."""
+        return float(self._bits(window, counts[None])[0]) / COST_UNIT
+
     def spend(self, window: Window, bits: float) -> Choice:
         """The best numbers that take at most so many bits, as far as is thought; if none do, the fewest."""
         choice = self._spend(window, bits, even=True)

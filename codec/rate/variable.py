@@ -36,7 +36,7 @@ class VariableRate(WindowControl):
         """Take another quality from the next window on; see `check_quality`."""
         self._index = round(_COARSE + (_FINE - _COARSE) * check_quality(target) / MAX_QUALITY)
 
-    def _choose(self, window: Window, final: bool) -> Choice:
+    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
         return self._trellis.choose(window, [self._index])[0]
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:

@@ -36,6 +36,13 @@ class Window:
         """F."""
         return int(self.bits.shape[1])
 
+    def join(self, following: Window) -> Window:
+        """Both as one window."""
+        return Window(
+            np.concatenate([self.distortion, following.distortion], axis=1),
+            np.concatenate([self.bits, following.bits], axis=1),
+        )
+
 
 def make_window(errors: NDArray[np.float64], costs: NDArray[np.int64], weights: Weights) -> Window:
     """Put together what is known of F frames.

@@ -12,6 +12,7 @@ from codec.bitstream.payload import PayloadCoder
 from codec.engine import Engine
 from codec.rate.control import WindowControl
 from codec.rate.trellis import Counts
+from codec.rate.window import Window
 from codec.streaming.appraisal import Appraiser
 from codec.streaming.latents import Frames
 
@@ -100,20 +101,44 @@ class ConstantBlocks:
         return Block(codes, self._coder.pack(codes))
 
 
+class _Appraised(NamedTuple):
+    """The frames of a block, what is known of them, and the number of the first in the stream."""
+
+    frames: Frames
+    window: Window
+    position: int
+
+
 class WindowBlocks:
     """Each block is a window: decided when all its frames are there, by a control that sees its real size.
 
     The target is that of the control.
+
+    Args:
+        engine: of the model.
+        coder: of the payloads.
+        appraiser: of the frames.
+        control: decides.
+        overhead: bits of a block beside its payload.
+        keep_back: a block waits until the next is complete, so that the last two are decided together.
     """
 
     def __init__(
-        self, engine: Engine, coder: PayloadCoder, appraiser: Appraiser, control: WindowControl, overhead: int
+        self,
+        engine: Engine,
+        coder: PayloadCoder,
+        appraiser: Appraiser,
+        control: WindowControl,
+        overhead: int,
+        keep_back: bool,
     ) -> None:
         self._engine = engine
         self._coder = coder
         self._appraiser = appraiser
         self._control = control
         self._overhead = overhead
+        self._keep_back = keep_back
+        self._kept: _Appraised | None = None
         self._targets = _Targets(coder.block_frames)
         self._frames = 0
         self._waiting: Frames | None = None
@@ -124,31 +149,42 @@ class WindowBlocks:
         waiting = frames if self._waiting is None else self._waiting.join(frames)
         blocks = []
         while len(waiting) >= self._coder.block_frames:
-            block, waiting = waiting.split(self._coder.block_frames)
-            blocks.append(self._decide(block, self._frames - len(waiting) - len(block), final=False))
+            frames, waiting = waiting.split(self._coder.block_frames)
+            block = self._appraise(frames, self._frames - len(waiting) - len(frames))
+            ready, self._kept = (self._kept, block) if self._keep_back else (block, None)
+            if ready is not None:
+                blocks.append(self._decide(ready, final=False))
         self._waiting = waiting
         return blocks
 
     def flush(self) -> list[Block]:
         """See `BlockMaker`."""
-        if self._waiting is None or not len(self._waiting):
-            return []
-        return [self._decide(self._waiting, self._frames - len(self._waiting), final=True)]
+        last = None
+        if self._waiting is not None and len(self._waiting):
+            last = self._appraise(self._waiting, self._frames - len(self._waiting))
+        blocks = []
+        if self._kept is not None:
+            blocks.append(self._decide(self._kept, final=last is None, last=last))
+        if last is not None:
+            blocks.append(self._decide(last, final=True))
+        return blocks
 
     def retarget(self, target: float) -> None:
         """See `BlockMaker`."""
         self._targets.add(self._frames, target)
 
-    def _decide(self, frames: Frames, position: int, final: bool) -> Block:
-        target = self._targets.due(position)
+    def _appraise(self, frames: Frames, position: int) -> _Appraised:
+        return _Appraised(frames, self._appraiser.window(frames), position)
+
+    def _decide(self, block: _Appraised, final: bool, last: _Appraised | None = None) -> Block:
+        target = self._targets.due(block.position)
         if target is not None:
             self._control.retarget(target)
-        window = self._appraiser.window(frames)
-        choice = self._control.choose(window, final)
+        choice = self._control.choose(block.window, final, None if last is None else last.window)
         while True:
-            codes = _search(self._engine, frames, choice.counts)[:, : self._coder.num_codebooks]
+            codes = _search(self._engine, block.frames, choice.counts)[:, : self._coder.num_codebooks]
             payload = self._coder.pack(codes)
-            better = self._control.revise(window, choice, 8 * len(payload) + self._overhead)
+            better = self._control.revise(block.window, choice, 8 * len(payload) + self._overhead)
             if better is None:
                 return Block(codes, payload)
             choice = better

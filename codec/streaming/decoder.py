@@ -155,13 +155,14 @@ class StreamDecoder:
         return np.concatenate([np.zeros((0, channels), np.float32), *parts])
 
     def _play(self, events: list[Event]) -> Iterator[Pcm]:
-        for event in events:
-            # Whoever goes on after the model was refused is told so each time.
-            if self._player is None:
-                assert self.header is not None  # it is the first event
-                check_model(self.header, self.model, self._name)
-                self._player = self._start(self.header, hold=not self._packets)
-            yield from self._player.play(event)
+        if not events:
+            return
+        # Whoever goes on after the model was refused is told so each time.
+        if self._player is None:
+            assert self.header is not None  # it is the first event
+            check_model(self.header, self.model, self._name)
+            self._player = self._start(self.header, hold=not self._packets)
+        yield from self._player.play_all(events)
 
     def _start(self, header: StreamHeader, hold: bool) -> Player:
         playback = Playback(self._engine, header, hold)

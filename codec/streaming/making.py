@@ -39,7 +39,9 @@ def make_blocks(
         return ConstantBlocks(engine, coder, int(target.value))
     control = _control(engine.model, header, target, overhead, plan)
     appraiser = Appraiser(engine, restart_frames(header, framing))
-    return WindowBlocks(engine, coder, appraiser, control, overhead.block)
+    # Networks wait for packets; a file should have its size also where it ends in silence.
+    keep_back = target.mode == "abr" and plan is None and framing == "container"
+    return WindowBlocks(engine, coder, appraiser, control, overhead.block, keep_back)
 
 
 def restart_frames(header: StreamHeader, framing: Framing) -> int:

@@ -40,7 +40,8 @@ def _send(control: WindowControl, windows: list[Window], seed: int, bias: float)
     sizes = []
     for at, window in enumerate(windows):
         factor = bias * random.uniform(0.95, 1.05)
-        choice = control.choose(window, at == len(windows) - 1)
+        last = windows[-1] if at == len(windows) - 2 else None
+        choice = control.choose(window, at == len(windows) - 1, last)
         while True:
             size = OVERHEAD + 8 * int(np.ceil(choice.bits * factor / 8))
             better = control.revise(window, choice, size)
@@ -77,6 +78,20 @@ def test_the_average_is_kept_frame_by_frame() -> None:
     windows = _windows(3, [1] * 800)
     total = 1200 + sum(_send(_average(9000.0), windows, 3, 0.9))
     assert total / (799 / FRAME_RATE) == pytest.approx(9000.0, rel=0.01)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(5, 25), st.integers(1, 100), st.sampled_from([1500.0, 3000.0]))
+def test_silence_at_the_end_leaves_its_bits_to_what_comes_before(
+    seed: int, blocks: int, last: int, bitrate: float
+) -> None:
+    windows = _windows(seed, [100] * blocks + [last])
+    bits = windows[-1].bits.copy()
+    bits[:, :, 1:] = bits[:, :, 1:2] // 4
+    windows[-1] = Window(windows[-1].distortion, bits)
+    total = 1200 + sum(_send(_average(bitrate), windows, seed, 1.0))
+    seconds = (100 * blocks + last - 1) / FRAME_RATE
+    assert total / seconds == pytest.approx(bitrate, rel=0.01 if bitrate >= 3000 else 0.02)
 
 
 def test_hard_windows_get_more_bits_than_easy_ones() -> None:
