@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from codec.bitstream.codes import Codes, codebooks_sent
+from codec.bitstream.lanes import Body, LaneDecoder
 from codec.bitstream.prediction import Exact, Predictor
 from codec.bitstream.rangecoder import PRECISION_BITS, TOTAL, RangeDecoder, range_encode
+from codec.bitstream.stages import StagedTree
 from codec.bitstream.tables import EntropyTables, Integers, sizes_of
 from codec.errors import CodecError
 
@@ -14,6 +18,9 @@ COST_BITS = 16
 """Costs are counted in 2**-16 bit."""
 
 _MANTISSA_BITS = 30
+# Bounds for payloads that are decoded together: what a step holds, and what all of them hold.
+_MOST_LANES = 64
+_CODES_AT_ONCE = 1 << 20
 
 
 class EntropyCoder:
@@ -28,6 +35,8 @@ class EntropyCoder:
         self.num_codebooks = tables.num_codebooks
         self.codebook_size = tables.codebook_size
         self._predictor = Predictor(tables)
+        self._tree = StagedTree(tables)
+        self._lanes = LaneDecoder(tables, self._predictor, self._tree)
         self._counts = tables.counts.astype(np.int64)
         self._count_sizes = sizes_of(tables.counts)
         self._flat_counts: list[int] = self._counts.ravel().tolist()
@@ -85,6 +94,17 @@ class EntropyCoder:
         decoder.finish()
         return codes
 
+    def decode_all(self, bodies: Sequence[Body], channels: int, limit: int) -> list[Codes | CodecError]:
+        """`decode` of many bodies with C channels and up to M' codebooks; what it would raise is returned."""
+        parts: list[Codes | CodecError | None] = []
+        lanes = max(1, _CODES_AT_ONCE // max(channels * limit * max(b.frames for b in bodies), 1))
+        for at in range(0, len(bodies), min(lanes, _MOST_LANES)):
+            parts += self._lanes.decode(bodies[at : at + min(lanes, _MOST_LANES)], channels, limit)
+        return [
+            self._decode_or_tell(body, channels, limit) if part is None else part
+            for body, part in zip(bodies, parts, strict=True)
+        ]
+
     def costs(self, codes: Codes, previous: Codes | None = None) -> Integers:
         """What each code takes, in 2**-16 bit, the same on every machine; 0 where not sent.
 
@@ -105,23 +125,29 @@ class EntropyCoder:
         """
         return self._price[self._count_sizes]
 
+    def _decode_or_tell(self, body: Body, channels: int, limit: int) -> Codes | CodecError:
+        try:
+            return self.decode(body.data, (channels, limit, body.frames), body.count)
+        except CodecError as error:
+            return error
+
     def _decode_count(self, decoder: RangeDecoder, before: int) -> int:
         width = self.num_codebooks + 1
         return decoder.decode(self._flat_counts, before * width, (before + 1) * width) - before * width
 
     def _decode_frame(self, decoder: RangeDecoder, before: Exact, n: int) -> tuple[list[int], Exact]:
         """The n codes of a frame after one with the features ``[d]``, and the frame's own features."""
-        earlier = np.zeros_like(before)
+        earlier = np.zeros((1, len(before)), np.float32)
         if not n:
-            return [], earlier
-        base, found = self._predictor.begin_frame(before), []
+            return [], earlier[0]
+        base, found = self._predictor.begin_frames(before[None], n), []
         for codebook in range(n):
-            logits = self._predictor.logits(base, codebook, earlier)
-            code, start, size = self._predictor.find_code(logits, codebook, decoder.target())
+            hidden = self._predictor.hidden(base[codebook], codebook, earlier)[0]
+            code, start, size = self._tree.find_one(codebook, hidden, decoder.target())
             decoder.take(start, size)
             found.append(code)
-            earlier = earlier + self._predictor.features(codebook, code)
-        return found, earlier
+            earlier += self._predictor.features(codebook, code)
+        return found, earlier[0]
 
 
 def _prices() -> Integers:

@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codec.errors import CodecError
 
@@ -26,6 +30,8 @@ _BYTE_SHIFT = _STATE_BITS - 8
 _LEAST_WIDTH = 1 << _BYTE_SHIFT
 _MASK = _TOP - 1
 _LOOK_AHEAD = _STATE_BITS // 8
+
+_Integers = NDArray[np.int64]
 
 
 def range_encode(starts: Sequence[int], sizes: Sequence[int]) -> bytes:
@@ -144,3 +150,67 @@ class RangeDecoder:
         if at >= len(self._data) + _LOOK_AHEAD:
             raise CodecError("the entropy coded bytes end before the last code")
         return 0
+
+
+class RangeLanes:
+    """Reads many messages side by side, a symbol of each at a time; see `RangeDecoder`.
+
+    Nothing is raised: a message that turns out to be damaged goes on with symbols that mean nothing.
+    """
+
+    def __init__(self, messages: Sequence[bytes]) -> None:
+        padding = bytes(2 * _LOOK_AHEAD)
+        data = np.frombuffer(b"".join(message + padding for message in messages), np.uint8)
+        lengths = np.array([len(message) for message in messages])
+        starts = np.cumsum(lengths + len(padding)) - lengths - len(padding)
+        # Each byte with the one behind it: a symbol takes up to two.
+        self._pairs = data[:-1].astype(np.uint16) << 8 | data[1:]
+        code = self._pairs[starts].astype(np.int64) << 16 | self._pairs[starts + 2]
+        width = np.full_like(starts, _MASK)
+        at, last = starts + _LOOK_AHEAD, starts + lengths + _LOOK_AHEAD
+        # In rows: as in `RangeDecoder`, the highest target so far, and the last place to read from.
+        self._state = np.stack([code, width, at, np.zeros_like(starts), last])
+
+    def select(self, lanes: NDArray[np.generic] | slice) -> RangeLanes:
+        """Some of the messages, by indices or a mask; with a slice they go on together with these."""
+        some = copy(self)
+        some._state = self._state[:, lanes]
+        return some
+
+    def put(self, lanes: _Integers, others: RangeLanes) -> None:
+        """Let messages go on where their copies, which `select` gave, have come to."""
+        self._state[:, lanes] = others._state
+
+    def targets(self) -> _Integers:
+        """See `RangeDecoder.target`; at most 65535."""
+        code, width, _, highest, _ = self._state
+        target: _Integers = code // (width >> PRECISION_BITS)
+        np.maximum(highest, target, out=highest)
+        np.minimum(target, TOTAL - 1, out=target)
+        return target
+
+    def take(self, start: _Integers, size: _Integers) -> None:
+        """See `RangeDecoder.take`."""
+        code, width, at, _, _ = self._state
+        unit = width >> PRECISION_BITS
+        code -= unit * start
+        np.multiply(unit, size, out=width)
+        count = np.add(width < _LEAST_WIDTH, width < _LEAST_WIDTH >> 8, dtype=np.int64)
+        shift = count << 3
+        width <<= shift
+        code <<= shift
+        code |= self._pairs.take(at, mode="clip") >> (16 - shift)
+        at += count
+
+    def damaged(self) -> NDArray[np.bool_]:
+        """Which messages no symbols have, as far as is known."""
+        _, _, at, highest, last = self._state
+        damaged: NDArray[np.bool_] = (highest >= TOTAL) | (at > last)
+        return damaged
+
+    def surplus(self) -> NDArray[np.bool_]:
+        """Which messages go on behind the last symbol; see `RangeDecoder.finish`."""
+        _, _, at, _, last = self._state
+        final = self._pairs.take(last - _LOOK_AHEAD - 1, mode="clip") >> 8
+        surplus: NDArray[np.bool_] = (at < last - 1) | ((at == last - 1) & (final == 0))
+        return surplus
