@@ -34,14 +34,24 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Folder for the released model.")],
     config: Annotated[Path | None, typer.Option(help="Recipe of a state that does not hold its own.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model, instead of the recipe's.")] = None,
+    part_mb: Annotated[
+        float | None,
+        typer.Option(help="Leave the weights in parts of so many MiB, for tools/join_parts.py."),
+    ] = None,
 ) -> None:
     """Make a released folder of a training state."""
+    from codec.training.parts import split_file
+
     try:
         weights = export(state, folder, config, name)
+        size = weights.stat().st_size / 1e6
+        if part_mb is not None:
+            index = split_file(weights, folder, int(part_mb * 2**20))
+            weights.unlink()
+            weights = index
     except CodecError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
-    size = weights.stat().st_size / 1e6
     typer.echo(f"{weights}: {size:.1f} MB; CARD.md is yours to write")
 
 
