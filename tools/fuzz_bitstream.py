@@ -30,6 +30,7 @@ from mutations import Mutator, Seedling, load_seedlings
 
 from codec.bitstream import (
     BlockRead,
+    Codes,
     ContainerReader,
     Lost,
     PacketReader,
@@ -56,6 +57,7 @@ PARSE_BYTES = 16 << 20
 RSS_GROWTH_BYTES = 64 << 20
 TRACED_ONE_IN = 1000
 SOUGHT_SHARE = 0.2
+TOGETHER_SHARE = 0.1
 TOLD_EVERY = 100_000
 
 
@@ -78,6 +80,7 @@ def parse(seedling: Seedling, parts: list[bytes], rng: random.Random, counts: Co
     reader = ContainerReader() if container else PacketReader()
     total = sum(map(len, parts))
     coders: dict[StreamHeader, PayloadCoder] = {}
+    payloads: list[bytes] = []
     clock, ended, whole = None, False, False
     blocks: set[int] = set()
     pushes: list[bytes] = list(cut(b"".join(parts), rng)) if container else parts
@@ -95,6 +98,10 @@ def parse(seedling: Seedling, parts: list[bytes], rng: random.Random, counts: Co
                 blocks.add(event.position)
                 coder = coders.setdefault(reader.header, coder_of(reader.header, seedling.model))
                 unpack(coder, event.payload, counts)
+                payloads.append(event.payload)
+    for coder in coders.values():
+        if rng.random() < TOGETHER_SHARE:
+            unpack_together(coder, payloads)
     require(ended, "the end is missing")
     told = reader.payload_bytes + reader.container_bytes + reader.skipped_bytes
     require(told == total, f"{told} bytes are told of {total}")
@@ -136,6 +143,19 @@ def unpack(coder: PayloadCoder, payload: bytes, counts: Counter[str]) -> None:
     require(1 <= codes.shape[2] <= coder.block_frames, f"codes of shape {codes.shape}")
     require(codes.min() >= -1 and codes.max() < 1 << coder.bits_per_code, "a code is out of range")
     codebooks_sent(codes)
+
+
+def unpack_together(coder: PayloadCoder, payloads: list[bytes]) -> None:
+    """See that payloads which are decoded together give what each gives by itself."""
+    for payload, found in zip(payloads, coder.unpack_all(payloads), strict=True):
+        try:
+            alone: Codes | CodecError = coder.unpack(payload)
+        except CodecError as error:
+            alone = error
+        if isinstance(alone, CodecError) or isinstance(found, CodecError):
+            require(str(alone) == str(found), f"together a payload gives {found}, by itself {alone}")
+        else:
+            require(np.array_equal(alone, found), "together payloads give other codes")
 
 
 def decode(seedling: Seedling, parts: list[bytes], rng: random.Random, counts: Counter[str]) -> None:
