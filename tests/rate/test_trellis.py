@@ -62,10 +62,11 @@ def test_what_is_to_be_spent_is_spent(seed: int, channels: int, frames: int, bit
     fewest = trellis.choose(window, [COARSEST])[0]
     assert _costs(trellis, window, choice.counts)[1] == pytest.approx(choice.bits)
     assert choice.bits <= max(bits, fewest.bits) + 1e-6
-    # One more codebook in one frame, with two changes of number, is the most that can be missing.
+    # What can be missing: all codebooks of one frame, and, since one number for all is told for nothing, what
+    # it takes to tell the numbers of all frames.
     everything = window.bits[:, :, -1].sum() / COST_UNIT
     if fewest.bits <= bits <= everything:
-        assert choice.bits > bits - channels * (3 * 12 + 2 * 6) - 6 * channels
+        assert choice.bits > bits - channels * CODEBOOKS * 12 - 6 * channels * (frames + 2)
 
 
 def test_finer_slopes_take_more_bits_and_leave_less_error() -> None:
