@@ -34,12 +34,13 @@ def run_demo(model: str, folder: Path, out: Path, console: Console) -> Path:
     from codec.evaluation import evaluate, report
     from codec.evaluation.facts import model_facts
     from codec.evaluation.listening import listening_page
+    from codec.evaluation.run import choose_metrics
 
     # One thread: its speed is what the project states, and it stays so beside other work on the machine.
     torch.set_num_threads(1)
     _make_folder(out)
     clips = evaluate.load_clips(folder)
-    metrics = evaluate.usable_metrics(METRICS)
+    metrics = choose_metrics(METRICS, lambda sentence: console.print(sentence, markup=False))
     codec = Codec.load(model)
     settings = [evaluate.Setting(bitrate=bitrate) for bitrate in BITRATES]
     # The first run pays for checks and memory that later ones share; a speed should not.

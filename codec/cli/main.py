@@ -15,6 +15,7 @@ import codec
 from codec.cli.console import say
 from codec.cli.decode import decode
 from codec.cli.encode import encode
+from codec.cli.evaluate import evaluate
 from codec.cli.failures import explain
 from codec.cli.info import info
 from codec.cli.signals import Interrupted
@@ -22,7 +23,7 @@ from codec.cli.train import train
 from codec.cli.transcode import transcode
 
 # A verb is a function that returns the exit code; what is heavy it imports when it runs.
-VERBS = (encode, decode, transcode, info, train)
+VERBS = (encode, decode, transcode, info, train, evaluate)
 
 app = typer.Typer(
     name="codec",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import soundfile
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from codec.bitstream.container import ContainerReader
 from codec.errors import CodecError, UsageError
-from codec.evaluation.mel import FloatArray
-from codec.evaluation.metrics import METRICS, Score, available
+from codec.evaluation.scores import Score
+from codec.evaluation.scoring import score
 from codec.evaluation.statistics import Summary, summarize
+
+if TYPE_CHECKING:
+    from codec.streaming import Mode
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3")
 
@@ -60,17 +63,29 @@ class Clip:
 
 @dataclass(frozen=True)
 class Setting:
-    """One operating point: either a total bitrate in kbit/s or a number of codebooks."""
+    """One operating point: a total bitrate in kbit/s, a number of codebooks, or a quality with mode ``vbr``.
+
+    ``mode`` is one of ``codec.streaming.Mode``; ``peer`` names another codec, and is empty for the model.
+    """
 
     bitrate: float | None = None
     num_codebooks: int | None = None
+    mode: Mode = "cbr"
+    quality: float | None = None
+    peer: str = ""
 
     @property
     def label(self) -> str:
-        """How tables name it, as in ``3 kbit/s`` or ``6 codebooks``."""
-        if self.num_codebooks is None:
-            return f"{self.bitrate:g} kbit/s"
-        return f"{self.num_codebooks} codebook{'s' if self.num_codebooks != 1 else ''}"
+        """How tables name it, as in ``3 kbit/s``, ``6 codebooks``, ``vbr quality 5`` or ``opus 6 kbit/s``."""
+        if self.num_codebooks is not None:
+            return f"{self.num_codebooks} codebook{'s' if self.num_codebooks != 1 else ''}"
+        what = f"quality {self.quality:g}" if self.quality is not None else f"{self.bitrate:g} kbit/s"
+        return f"{self.family} {what}".strip()
+
+    @property
+    def family(self) -> str:
+        """What settings of one curve share: the peer, or the model's mode; empty for constant rates."""
+        return self.peer or (self.mode if self.mode != "cbr" else "")
 
 
 @dataclass(frozen=True)
@@ -78,8 +93,8 @@ class RoundTrip:
     """One clip encoded and decoded at one setting.
 
     ``decoded`` has the clip's shape. ``file_bytes`` is the whole file and ``payload_bytes`` the packed codes
-    in it; ``encode_seconds`` and ``decode_seconds`` are wall-clock; ``scores`` has one entry for each metric
-    measured.
+    in it; ``encode_seconds`` and ``decode_seconds`` are processor time, which other programs disturb
+    less than wall-clock time; ``scores`` has one entry for each metric measured.
     """
 
     clip: Clip
@@ -138,27 +153,6 @@ def load_clips(folder: Path) -> list[Clip]:
     return clips
 
 
-def usable_metrics(names: Iterable[str] = ("pesq_wb", "stoi", "si_sdr")) -> list[str]:
-    """Keep the metrics whose packages are installed, in the order given.
-
-    Raises ``UsageError`` for a name that is no metric.
-    """
-    names = list(names)
-    for name in names:
-        if name not in METRICS:
-            raise UsageError(f"{name!r} is no metric: choose among {', '.join(METRICS)}")
-    return [name for name in names if available(name)]
-
-
-def score(name: str, reference: FloatArray, degraded: FloatArray, sample_rate: int) -> Score:
-    """Score arrays [T] or [T, C] with a metric of ``METRICS``: the mean over channels if all have one."""
-    if reference.ndim == 1:
-        return METRICS[name](reference, degraded, sample_rate)
-    scores = [METRICS[name](a, b, sample_rate) for a, b in zip(reference.T, degraded.T, strict=True)]
-    without = [each for each in scores if each.value is None]
-    return without[0] if without else Score(float(np.mean([each.value for each in scores])))
-
-
 def round_trip(
     codec: CodecLike, clip: Clip, setting: Setting, metrics: Sequence[str], file: Path | None = None
 ) -> RoundTrip:
@@ -168,15 +162,15 @@ def round_trip(
     this takes no part in the times. Raises ``CodecError`` if the decoded audio differs in shape or rate from
     the clip.
     """
-    start = time.perf_counter()
+    start = time.process_time()
     data = codec.encode(clip.audio, clip.sample_rate, setting.bitrate, setting.num_codebooks)
-    encode_seconds = time.perf_counter() - start
+    encode_seconds = time.process_time() - start
     if file is not None:
         file.write_bytes(data)
         data = file.read_bytes()
-    start = time.perf_counter()
+    start = time.process_time()
     decoded, sample_rate = codec.decode(data)
-    decode_seconds = time.perf_counter() - start
+    decode_seconds = time.process_time() - start
     if decoded.shape != clip.audio.shape or sample_rate != clip.sample_rate:
         raise CodecError(
             f"{clip.name} came back as {decoded.shape} at {sample_rate} Hz instead of {clip.audio.shape} at "

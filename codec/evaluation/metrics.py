@@ -1,4 +1,4 @@
-"""Objective quality of decoded speech: PESQ, STOI, SI-SDR and log-mel distance.
+"""Objective quality of decoded speech: PESQ, STOI, SI-SDR and log-mel distance, and the table of all metrics.
 
 Every metric takes float arrays ``reference`` and ``degraded`` of one shape [T] and their sample rate in Hz,
 aligned to the sample, and returns a :class:`Score`: a value, or the reason why there is none. Where a metric
@@ -10,15 +10,16 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 
 from codec.errors import CodecError
+from codec.evaluation.learned import dnsmos, visqol, visqol_audio
 from codec.evaluation.mel import FloatArray, mel_magnitude
+from codec.evaluation.scores import DECODED_SILENT, Metric, Score, as_pair, silence
+from codec.evaluation.weighted import psnr
 from codec.extras import require
 
 # The reference implementation of P.862 keeps room for 50 utterances and writes past it: pieces of 15 s cannot
@@ -26,20 +27,8 @@ from codec.extras import require
 _PESQ_PIECE_SECONDS = 15.0
 # STOI looks at 30 frames of 256 samples with a step of 128 at 10 kHz.
 _STOI_SECONDS = (29 * 128 + 256 + 128) / 10_000
-_DECODED_SILENT = "the decoded signal is silent"
 _MEL_BANDS = 80
 _MEL_FLOOR = 1e-5
-
-
-@dataclass(frozen=True)
-class Score:
-    """One figure of one clip: ``value``, or None and the ``reason`` why the metric gives none."""
-
-    value: float | None
-    reason: str | None = None
-
-
-Metric = Callable[[FloatArray, FloatArray, int], Score]
 
 
 def pesq_wb(reference: FloatArray, degraded: FloatArray, sample_rate: int) -> Score:
@@ -80,8 +69,8 @@ def si_sdr(reference: FloatArray, degraded: FloatArray, sample_rate: int) -> Sco
     ``10 log10(|a s|^2 / |a s - x|^2)`` with ``a = <x, s> / |s|^2``; infinite where ``x`` is ``s`` scaled. The
     sample rate plays no part. Raises ``ValueError`` for arrays that are not two of one shape [T].
     """
-    reference, degraded = _pair(reference, degraded)
-    silent = _silence(reference, degraded)
+    reference, degraded = as_pair(reference, degraded)
+    silent = silence(reference, degraded)
     if silent:
         return silent
     reference = reference - reference.mean()
@@ -104,7 +93,7 @@ def log_mel_distance(reference: FloatArray, degraded: FloatArray, sample_rate: i
     of a window apart, floored at 1e-5 of full scale: ``mean |20 log10 R - 20 log10 D|``. Defined for silence.
     Raises ``ValueError`` for arrays that are not two of one shape [T].
     """
-    reference, degraded = _pair(reference, degraded)
+    reference, degraded = as_pair(reference, degraded)
     if reference.size == 0:
         return Score(None, "the clip is empty")
     window = 2 ** round(math.log2(0.064 * sample_rate))
@@ -121,56 +110,49 @@ METRICS: dict[str, Metric] = {
     "pesq_nb": pesq_nb,
     "stoi": stoi,
     "estoi": estoi,
+    "visqol": visqol,
+    "visqol_audio": visqol_audio,
     "si_sdr": si_sdr,
+    "psnr": psnr,
     "log_mel_distance": log_mel_distance,
+    "dnsmos": dnsmos,
 }
 """All metrics by the name under which results carry them."""
 
 _PACKAGES = {
-    "pesq_wb": "pesq",
-    "pesq_nb": "pesq",
-    "stoi": "pystoi",
-    "estoi": "pystoi",
-    "log_mel_distance": "librosa",
+    "pesq_wb": ["pesq"],
+    "pesq_nb": ["pesq"],
+    "stoi": ["pystoi"],
+    "estoi": ["pystoi"],
+    "visqol": ["visqol", "ai_edge_litert"],
+    "visqol_audio": ["visqol"],
+    "psnr": ["scipy"],
+    "log_mel_distance": ["librosa", "scipy"],
+    "dnsmos": ["speechmos", "onnxruntime", "librosa"],
 }
 
 
-@cache
 def available(name: str) -> bool:
     """Tell whether a metric of :data:`METRICS`, or an optional package such as ``pesq``, can be used here.
 
     The package is really imported, since a compiled one can be installed and yet not load.
     """
-    if name in METRICS and name not in _PACKAGES:
-        return True
-    try:
-        importlib.import_module(_PACKAGES.get(name, name))
-    except (ImportError, OSError):
-        return False
-    return True
+    return missing_package(name) is None
 
 
-def _pair(reference: FloatArray, degraded: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if reference.ndim != 1 or reference.shape != degraded.shape:
-        raise ValueError(
-            f"a metric compares two signals of one shape [T], not {reference.shape}, {degraded.shape}"
-        )
-    return np.asarray(reference, np.float64), np.asarray(degraded, np.float64)
-
-
-def _silence(reference: FloatArray, degraded: FloatArray) -> Score | None:
-    """Give the score of a pair in which one side has no sound at all, None for any other pair."""
-    if reference.size == 0:
-        return Score(None, "the clip is empty")
-    if not np.any(reference):
-        return Score(None, "the original is silent")
-    if not np.any(degraded):
-        return Score(None, _DECODED_SILENT)
+@cache
+def missing_package(name: str) -> str | None:
+    """Name the package that a metric, or :func:`available`, lacks here; None where there is none missing."""
+    for package in _PACKAGES.get(name, [] if name in METRICS else [name]):
+        try:
+            importlib.import_module(package)
+        except (ImportError, OSError):
+            return package
     return None
 
 
 def _pesq(reference: FloatArray, degraded: FloatArray, sample_rate: int, mode: Literal["wb", "nb"]) -> Score:
-    reference, degraded = _pair(reference, degraded)
+    reference, degraded = as_pair(reference, degraded)
     package = require("pesq", extra="pesq")
     if sample_rate != 16_000 and (mode == "wb" or sample_rate != 8_000):
         resample = require("librosa", extra="eval").resample
@@ -182,7 +164,7 @@ def _pesq(reference: FloatArray, degraded: FloatArray, sample_rate: int, mode: L
         _pesq_piece(package, *pair, sample_rate, mode)
         for pair in zip(np.array_split(reference, pieces), np.array_split(degraded, pieces), strict=True)
     ]
-    lost = [score for score in scores if score.reason == _DECODED_SILENT]
+    lost = [score for score in scores if score.reason == DECODED_SILENT]
     values = [score.value for score in scores if score.value is not None]
     # Speech that came back as silence is a failure, not a piece without speech: it must not leave the mean
     # quietly.
@@ -192,7 +174,7 @@ def _pesq(reference: FloatArray, degraded: FloatArray, sample_rate: int, mode: L
 def _pesq_piece(
     package: Any, reference: FloatArray, degraded: FloatArray, sample_rate: int, mode: Literal["wb", "nb"]
 ) -> Score:
-    silent = _silence(reference, degraded)
+    silent = silence(reference, degraded)
     if silent:
         return silent
     try:
@@ -206,8 +188,8 @@ def _pesq_piece(
 
 
 def _stoi(reference: FloatArray, degraded: FloatArray, sample_rate: int, extended: bool) -> Score:
-    reference, degraded = _pair(reference, degraded)
-    silent = _silence(reference, degraded)
+    reference, degraded = as_pair(reference, degraded)
+    silent = silence(reference, degraded)
     if silent:
         return silent
     if len(reference) < _STOI_SECONDS * sample_rate:

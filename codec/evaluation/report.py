@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from codec.evaluation.evaluate import Aggregate, RoundTrip, aggregate
 from codec.evaluation.facts import ModelFacts
-from codec.evaluation.metrics import Score
+from codec.evaluation.scores import Score
 from codec.evaluation.statistics import Summary
 
 NOTHING = "-"
@@ -23,8 +23,12 @@ _METRIC_FORMATS = {
     "pesq_nb": ("PESQ-NB", 2),
     "stoi": ("STOI", 3),
     "estoi": ("ESTOI", 3),
+    "visqol": ("ViSQOL speech", 2),
+    "visqol_audio": ("ViSQOL audio", 2),
     "si_sdr": ("SI-SDR dB", 1),
+    "psnr": ("pSNR dB", 1),
     "log_mel_distance": ("log-mel dB", 2),
+    "dnsmos": ("DNSMOS", 2),
 }
 
 
@@ -89,24 +93,28 @@ def clip_table(trips: Sequence[RoundTrip], metrics: Sequence[str]) -> Table:
     return table
 
 
-def aggregate_table(results: Sequence[Aggregate], metrics: Sequence[str]) -> Table:
-    """Lay out one row a setting for the terminal, with 95 % intervals."""
-    table = _table()
-    for index, heading in enumerate(aggregate_headings(metrics)):
-        table.add_column(heading, justify="right" if index else "left")
-    for result in results:
-        table.add_row(*aggregate_cells(result, metrics))
-    return table
+def rate_table(results: Sequence[Aggregate], latencies: Mapping[str, float]) -> Table:
+    """Lay out bits, speeds and latency for the terminal, a row a setting."""
+    return _filled(_RATE_HEADINGS, [_rate_cells(result, latencies) for result in results])
 
 
-def markdown(results: Sequence[Aggregate], metrics: Sequence[str]) -> str:
-    """Write one Markdown table with a row a setting, and below it which clips a mean leaves out and why."""
-    headings = aggregate_headings(metrics)
-    lines = [headings, ["---"] + ["---:"] * (len(headings) - 1)]
-    lines += [aggregate_cells(result, metrics) for result in results]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def quality_table(results: Sequence[Aggregate], metrics: Sequence[str]) -> Table:
+    """Lay out means with 95 % intervals for the terminal, a row a setting."""
+    rows = [_quality_cells(result, metrics) for result in results]
+    # Interval and count below the mean: ten metrics side by side are wider than a terminal.
+    folded = [[cell.replace(" ±", "\n±").replace(" (n", "\n(n") for cell in row] for row in rows]
+    return _filled(_quality_headings(metrics), folded)
+
+
+def markdown(results: Sequence[Aggregate], metrics: Sequence[str], latencies: Mapping[str, float]) -> str:
+    """Write both tables as Markdown, and below them which clips a mean leaves out and why.
+
+    ``latencies`` in ms are by peer, the model's own by the empty name.
+    """
+    quality = [_quality_headings(metrics), *(_quality_cells(result, metrics) for result in results)]
+    rates = [_RATE_HEADINGS, *(_rate_cells(result, latencies) for result in results)]
     notes = "".join(f"- {note}\n" for note in missing_notes(results))
-    return table + (f"\n{notes}" if notes else "")
+    return f"{_markdown_table(quality)}\n{_markdown_table(rates)}" + (f"\n{notes}" if notes else "")
 
 
 def missing_notes(results: Iterable[Aggregate]) -> list[str]:
@@ -143,6 +151,24 @@ def to_csv(trips: Sequence[RoundTrip], metrics: Sequence[str]) -> str:
     return out.getvalue()
 
 
+def summary_csv(results: Sequence[Aggregate], metrics: Sequence[str]) -> str:
+    """Write one CSV line a setting: bits, speeds, and of each metric mean, half interval and clips."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [f"{name}{part}" for name in metrics for part in ("", "_half_width", "_clips")]
+    bits = ["payload_kbps", "file_kbps", "encode_speed", "decode_speed"]
+    writer.writerow(["setting", "clips", *bits, *columns])
+    for result in results:
+        sizes = (result.payload_kbps, result.file_kbps, result.encode_speed, result.decode_speed)
+        figures: list[str | int] = []
+        for name in metrics:
+            summary = result.scores[name]
+            means = ["" if value is None else f"{value:.4f}" for value in (summary.mean, summary.half_width)]
+            figures += [*means, summary.n]
+        writer.writerow([result.setting.label, result.clips, *(f"{value:.4f}" for value in sizes), *figures])
+    return out.getvalue()
+
+
 def aggregate_headings(metrics: Sequence[str]) -> list[str]:
     """Give the column headings that go with :func:`aggregate_cells`."""
     return ["setting", "n", "payload kbit/s", "file kbit/s", *map(metric_label, metrics), "encode", "decode"]
@@ -159,6 +185,51 @@ def aggregate_cells(result: Aggregate, metrics: Sequence[str]) -> list[str]:
         format_speed(result.encode_speed),
         format_speed(result.decode_speed),
     ]
+
+
+_RATE_HEADINGS = ["setting", "clips", "payload kbit/s", "file kbit/s", "encode", "decode", "latency ms"]
+
+
+def _rate_cells(result: Aggregate, latencies: Mapping[str, float]) -> list[str]:
+    return [
+        result.setting.label,
+        str(result.clips),
+        f"{result.payload_kbps:.2f}",
+        f"{result.file_kbps:.2f}",
+        format_speed(result.encode_speed),
+        format_speed(result.decode_speed),
+        f"{latencies[result.setting.peer]:g}",
+    ]
+
+
+def _quality_headings(metrics: Sequence[str]) -> list[str]:
+    return ["setting", "payload kbit/s", *map(metric_label, metrics)]
+
+
+def _quality_cells(result: Aggregate, metrics: Sequence[str]) -> list[str]:
+    cells = (_with_count(name, result) for name in metrics)
+    return [result.setting.label, f"{result.payload_kbps:.2f}", *cells]
+
+
+def _with_count(name: str, result: Aggregate) -> str:
+    """A mean, and over how many clips where it leaves some out."""
+    summary = result.scores.get(name)
+    text = format_score(name, summary)
+    return f"{text} (n = {summary.n})" if summary is not None and 0 < summary.n < result.clips else text
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---", *["---:"] * (len(rows[0]) - 1)], *rows[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _filled(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = _table()
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index else "left", no_wrap=not index)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _table() -> Table:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from codec.evaluation.metrics import Score
+from codec.evaluation.scores import Score
 from codec.extras import require
 
 

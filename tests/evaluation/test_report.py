@@ -9,12 +9,14 @@ from rich.table import Table
 
 from codec.evaluation.evaluate import Clip, RoundTrip, Setting, aggregate, round_trip
 from codec.evaluation.report import (
-    aggregate_table,
     clip_table,
     format_bytes,
     format_speed,
     markdown,
     missing_notes,
+    quality_table,
+    rate_table,
+    summary_csv,
     to_csv,
 )
 from tests.evaluation.conftest import SAMPLE_RATE, syllables
@@ -76,14 +78,28 @@ def test_a_metric_that_was_not_measured_shows_a_dash(trips: list[RoundTrip]) -> 
 
 def test_means_carry_intervals_and_name_what_they_leave_out(trips: list[RoundTrip]) -> None:
     results = aggregate(trips)
-    text = markdown(results, ["si_sdr"])
-    table, notes = text.split("\n\n")
-    lines = table.splitlines()
-    assert [line.count("|") for line in lines] == [lines[0].count("|")] * 4
-    assert "±" in lines[2]
+    text = markdown(results, ["si_sdr"], {"": 40.0})
+    quality, rates, notes = text.split("\n\n")
+    for table in (quality, rates):
+        lines = table.splitlines()
+        assert [line.count("|") for line in lines] == [lines[0].count("|")] * 4
+    assert "±" in quality.splitlines()[2]
+    # One of three clips is silent.
+    assert quality.count("(n = 2)") == 2
+    assert rates.splitlines()[2].endswith("| 40 |")
     assert notes.startswith("- 3 kbit/s: SI-SDR dB leaves out 1 of 3 clips (the original is silent)\n")
     assert len(missing_notes(results)) == 2
-    assert render(aggregate_table(results, ["si_sdr"])).count("±") == 2
+    assert render(quality_table(results, ["si_sdr"])).count("±") == 2
+    assert "6 kbit/s" in render(rate_table(results, {"": 40.0}))
+
+
+def test_the_summary_has_a_line_for_each_setting(trips: list[RoundTrip]) -> None:
+    rows = list(csv.DictReader(io.StringIO(summary_csv(aggregate(trips), ["si_sdr"]))))
+    assert [row["setting"] for row in rows] == ["3 kbit/s", "6 kbit/s"]
+    assert (rows[0]["clips"], rows[0]["si_sdr_clips"]) == ("3", "2")
+    result = aggregate(trips)[0]
+    assert float(rows[0]["si_sdr"]) == pytest.approx(result.scores["si_sdr"].mean, abs=1e-4)
+    assert float(rows[0]["payload_kbps"]) == pytest.approx(result.payload_kbps, abs=1e-4)
 
 
 def test_the_csv_has_a_line_for_each_trip_and_a_reason_for_each_gap(trips: list[RoundTrip]) -> None:

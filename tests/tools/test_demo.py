@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from codec import Codec
-from codec.evaluation.metrics import available
+from codec.evaluation.metrics import missing_package
 from tests.tools.conftest import call_tool, run_tool
 
 
@@ -49,11 +49,11 @@ def test_without_pesq_its_column_has_dashes(
     """A package that does not import is what a machine without a C compiler has."""
     pytest.importorskip("librosa")
     monkeypatch.setitem(sys.modules, "pesq", None)
-    available.cache_clear()
+    missing_package.cache_clear()
     try:
         result = call_tool("demo.py", "--model", checkpoint, "--clips", clips, "--out", tmp_path / "out")
     finally:
-        available.cache_clear()
+        missing_package.cache_clear()
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "out" / "index.html").is_file()
     assert "PESQ-WB" in result.stdout
