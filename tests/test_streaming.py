@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -80,6 +82,42 @@ def test_streams_interleaved_on_one_model_do_not_disturb_each_other() -> None:
             output += encoder.push(pcm[start : start + 700])
     for encoder, pcm, output in zip(encoders, (first, second), outputs, strict=True):
         assert b"".join(output + encoder.flush()) == b"".join(_encode(pcm, 16_000, []))
+
+
+def _through(pcm: Pcm) -> tuple[list[bytes], Pcm]:
+    """Packets of a sound that comes 10 ms at a time, and what they decode to as they come."""
+    encoder = StreamEncoder(MODEL, 16_000, num_codebooks=4, packet_ms=20, framing="packets")
+    decoder, packets, heard = StreamDecoder(MODEL, "packets"), [], []
+    for piece in np.split(pcm, range(160, len(pcm), 160)):
+        new = encoder.push(piece)
+        packets += new
+        heard += [decoder.push(packet) for packet in new]
+    return packets, np.concatenate([part for part in heard if len(part)])
+
+
+def test_streams_in_several_threads_do_not_disturb_each_other() -> None:
+    sounds = [_noise(8_000 + 320 * at, seed=at) for at in range(6)]
+    alone = [_through(sound) for sound in sounds]
+    with ThreadPoolExecutor(len(sounds)) as pool:
+        together = list(pool.map(_through, sounds))
+    for (packets, heard), (meant, sound) in zip(together, alone, strict=True):
+        assert packets == meant
+        assert np.array_equal(heard, sound)
+
+
+def test_a_stream_can_be_driven_from_asyncio() -> None:
+    pcm = _noise(6_400)
+    meant = _through(pcm)[0]
+
+    async def drive() -> list[bytes]:
+        encoder = StreamEncoder(MODEL, 16_000, num_codebooks=4, packet_ms=20, framing="packets")
+        pieces = np.split(pcm, range(160, len(pcm), 160))
+        return [packet for piece in pieces for packet in await asyncio.to_thread(encoder.push, piece)]
+
+    async def both() -> list[list[bytes]]:
+        return await asyncio.gather(drive(), drive())
+
+    assert asyncio.run(both()) == [meant, meant]
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000, 192_000])
