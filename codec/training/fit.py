@@ -136,10 +136,7 @@ def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
         if not state_path.is_file():
             raise UsageError(f"{state_path} does not exist: start the training without --resume")
         state = read_state(state_path)
-        if recipe_of(state, state_path).model != recipe.model:
-            raise UsageError(
-                f"{state_path} is of another model than the recipe: use the one it was started with"
-            )
+        _require_same_networks(recipe_of(state, state_path), recipe, state_path)
         _require_more_to_do(recipe.training, state, state_path)
     elif state_path.exists():
         raise UsageError(
@@ -152,6 +149,23 @@ def _prepare_run(recipe: Recipe, run: Path, resume: bool) -> None:
     except OSError as error:
         raise CodecError(f"{run} cannot be written ({error.strerror}): choose another folder") from error
     log.info("%s holds this recipe:\n%s", run / CONFIG_NAME, text.rstrip())
+
+
+def _require_same_networks(before: Recipe, now: Recipe, path: Path) -> None:
+    """Refuse a recipe whose weights are not those of the state."""
+    discriminators = [
+        recipe.training.adversarial and recipe.training.adversarial.discriminator for recipe in (before, now)
+    ]
+    for name, differs in (
+        ("model", before.model != now.model),
+        ("discriminator", discriminators[0] != discriminators[1]),
+        ("balancer", before.training.balancer != now.training.balancer),
+    ):
+        if differs:
+            raise UsageError(
+                f"{path} is of another {name} than the recipe: use the recipe it was started with, or begin "
+                "anew from it with --init-from"
+            )
 
 
 def _require_more_to_do(config: TrainingConfig, state: dict[str, Any], path: Path) -> None:

@@ -67,5 +67,5 @@ def device_use(device: torch.device, cores: float) -> str:
     memory = f"{torch.cuda.max_memory_allocated(device) / _GIB:.1f} of {total / _GIB:.0f} GiB at most"
     try:
         return f"GPU {torch.cuda.utilization(device)} % busy, {memory}, {cores:.1f} cores busy"
-    except (ModuleNotFoundError, RuntimeError):  # without nvidia-ml-py, or where that finds no driver
+    except Exception:  # nvidia-ml-py is missing or fails in ways of its own; no training ends for that
         return f"{memory}, {cores:.1f} cores busy"

@@ -24,7 +24,7 @@ from codec.training.segments import SegmentDataset
 from codec.training.state import STATE_NAME, averaged_model, read_state, recipe_of
 from codec.training.validation import reconstruct
 from tests.training.sounds import load
-from tests.training.tiny import tiny_fit, tiny_recipe, with_bottleneck
+from tests.training.tiny import ADVERSARIAL, tiny_fit, tiny_recipe, with_bottleneck
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,6 +179,16 @@ def test_what_a_run_folder_does_not_allow_is_refused(tmp_path: Path, clips: Path
     other = dataclasses.replace(tiny_recipe(), model=dataclasses.replace(tiny_recipe().model, dim=4))
     with pytest.raises(UsageError, match="another model"):
         tiny_fit(other, clips, run, resume=True)
+    smaller = dataclasses.replace(ADVERSARIAL.discriminator, stft_channels=4)
+    smaller = dataclasses.replace(tiny_recipe().training.adversarial, discriminator=smaller)
+    for training, named in (
+        ({"adversarial": None}, "another discriminator"),
+        ({"adversarial": smaller}, "another discriminator"),
+        ({"balancer": True}, "another balancer"),
+    ):
+        other = dataclasses.replace(tiny_recipe().training, max_steps=99, **training)
+        with pytest.raises(UsageError, match=named):
+            tiny_fit(dataclasses.replace(tiny_recipe(), training=other), clips, run, resume=True)
     assert (run / "config.yaml").read_text() == before
     (tmp_path / "file").write_text("")
     with pytest.raises(CodecError, match="file"):
