@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -45,17 +46,19 @@ def allot(lines: Array, frames: Frames, budget: float, tables: LineTables) -> It
     """
     saved = 0.0
     for line, deviation, base, dither, predicted in zip(lines, *frames, strict=True):
-        scaled = line / deviation
-
-        def at(step: int) -> tuple[float, CodedFrame]:
-            values = quantize(scaled, steps_of(base, step), dither, tables)  # noqa: B023
-            correction = step - int(predicted) + NUM_STEPS - 1  # noqa: B023
-            bits = cost(values, tables) + float(_CORRECTION_COSTS[correction])
-            return bits, CodedFrame(correction, values)
-
+        at = functools.partial(_coded, line / deviation, base, dither, int(predicted), tables)
         bits, coded = _finest(at, int(predicted), budget + saved)
         saved = min(saved + budget - bits, budget)
         yield coded
+
+
+def _coded(
+    scaled: Array, base: Integers, dither: Integers, predicted: int, tables: LineTables, step: int
+) -> tuple[float, CodedFrame]:
+    """One frame's lines over their deviations ``[320]`` at a step, and the bits that they take."""
+    values = quantize(scaled, steps_of(base, step), dither, tables)
+    correction = step - predicted + NUM_STEPS - 1
+    return cost(values, tables) + float(_CORRECTION_COSTS[correction]), CodedFrame(correction, values)
 
 
 def _finest(

@@ -45,12 +45,14 @@ Bands: the middle 95 % of the clips, one a speaker (means over trainings). Dotte
 def write_report(
     study: Study,
     size: Size,
+    sound: str,
     results: Results[Setting],
     published: Published,
     neural: NeuralResults,
     folder: Path,
 ) -> None:
-    """Write ``quality.png``, ``both.png`` and the results in ``README.md`` to a folder.
+    """Write ``quality.png``, ``both.png`` and the results in ``README.md`` to a folder; ``sound`` tells in
+    words what they are from.
 
     A folder without a README gets one that holds the results alone.
     """
@@ -60,7 +62,7 @@ def write_report(
         return
     plot_quality(size, results, published, folder / "quality.png")
     plot_both_worlds(size, results, neural, folder / "both.png")
-    parts = [_facts(size, results), _PLOTS, _neural(neural)]
+    parts = [_facts(size, sound, results), _PLOTS, _neural(neural)]
     for metric, (title, digits) in _TITLES.items():
         parts += [f"### {title}", _means(size, results, published, metric, digits)]
     parts += ["### Published orders", _claims(size, results), "### Away from the published means"]
@@ -74,13 +76,12 @@ def _header(size: Size) -> list[str]:
     return ["kbit/s", *(f"{bitrate / 1000:g}" for bitrate in size.bitrates)]
 
 
-def _facts(size: Size, results: Results[Setting]) -> str:
-    runs = [run for seeds in results.values() for run in seeds.values()]
+def _facts(size: Size, sound: str, results: Results[Setting]) -> str:
     number = number_text(len(runs_of(results, method)) for method in METHODS)
-    missing = len(settings(size)) - len(runs)
+    missing = len(settings(size)) - sum(len(seeds) for seeds in results.values())
     text = (
         f"Trainings of each method: {number}, of {size.training.updates:,} updates of {size.training.batch}"
-        f" frames; {runs[0]['sound']}. Means over clips with Student's 95 % interval over trainings."
+        f" frames; {sound}. Means over clips with Student's 95 % interval over trainings."
     )
     return f"{text} {missing} trainings are not finished yet." if missing else text
 

@@ -49,7 +49,7 @@ def run_all(study: Study, size: Size, data: list[str], valid: list[str], records
         key = {**dataclasses.asdict(setting), **shared_setting(study, size), "sound": sound}
         if records.find(key) is None:
             start = time.perf_counter()
-            records.add(key, {"sound": sound, **run(setting, study, size, lines, clips)})
+            records.add(key, run(setting, study, size, lines, clips))
             console.print(
                 f"{number}/{len(runs)} {setting} in {time.perf_counter() - start:.0f} s", markup=False
             )
@@ -65,12 +65,12 @@ def run(
     return {**facts, "measured": measured}
 
 
-def finished_runs(folder: Path, quick: bool) -> tuple[Study, Size, Results[Setting]]:
-    """The study, its size, and those of its runs that are finished."""
-    study = read_study(HERE / "config.yaml")
-    size = study.quick if quick else study.full
-    records = Records(folder / ("quick.jsonl" if quick else "full.jsonl"))
-    return study, size, by_setting(records, Setting, shared_setting(study, size))
+def finished_runs(records: Records, study: Study, size: Size) -> tuple[str, Results[Setting]]:
+    """The sound of the run that was finished last, in words, and all runs of the study on the same."""
+    shared = shared_setting(study, size)
+    sounds = [run["setting"]["sound"] for run in records if run["setting"].items() >= shared.items()]
+    sound = sounds[-1] if sounds else ""
+    return sound, by_setting(records, Setting, {**shared, "sound": sound})
 
 
 def main(
@@ -91,14 +91,14 @@ def main(
         data, valid = data or [str(SMOKE_CLIPS)], valid or [str(SMOKE_CLIPS)]
     if not report and (not data or not valid):
         raise UsageError("--data and --valid are needed: folders of 16 kHz speech, by different speakers")
-    study, size, results = finished_runs(runs, quick)
+    study = read_study(HERE / "config.yaml")
+    size, records = (study.quick, "quick.jsonl") if quick else (study.full, "full.jsonl")
     if not report:
-        records = Records(runs / ("quick.jsonl" if quick else "full.jsonl"))
-        run_all(study, size, data or [], valid or [], records)
-        study, size, results = finished_runs(runs, quick)
+        run_all(study, size, data or [], valid or [], Records(runs / records))
+    sound, results = finished_runs(Records(runs / records), study, size)
+    published, known = read_published(HERE / "published.json"), read_neural(neural)
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
-    folder = runs if quick else HERE
-    write_report(study, size, results, read_published(HERE / "published.json"), read_neural(neural), folder)
+    write_report(study, size, sound, results, published, known, runs if quick else HERE)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from codec.errors import CodecError, UsageError
+from recipes.common.records import Records
 from recipes.speech_envelope.neural import read_neural
 from recipes.speech_envelope.results import read_published
-from recipes.speech_envelope.run import HERE, main
+from recipes.speech_envelope.run import HERE, finished_runs, main, shared_setting
 from recipes.speech_envelope.study import METHODS, read_study, settings
 
 
@@ -48,6 +49,17 @@ def test_the_quick_study_goes_on_where_it_stopped_and_reports(
 def test_a_report_without_runs_says_that_the_figures_are_missing(tmp_path: Path) -> None:
     main(quick=True, report=True, runs=tmp_path, neural=tmp_path)
     assert "its figures are missing" in (tmp_path / "README.md").read_text()
+
+
+def test_runs_on_other_sound_do_not_count(tmp_path: Path) -> None:
+    study = read_study(HERE / "config.yaml")
+    records = Records(tmp_path / "full.jsonl")
+    for seed, sound in enumerate(("some", "other", "other")):
+        key = {"method": "ste", "seed": seed, **shared_setting(study, study.full), "sound": sound}
+        records.add(key, {"measured": {}})
+    sound, results = finished_runs(records, study, study.full)
+    assert sound == "other"
+    assert [sorted(seeds) for seeds in results.values()] == [[1, 2]]
 
 
 def test_every_method_comes_before_a_second_seed() -> None:
