@@ -96,7 +96,7 @@ class EntropyCoder:
 
     def decode_all(self, bodies: Sequence[Body], channels: int, limit: int) -> list[Codes | CodecError]:
         """`decode` of many bodies with C channels and up to M' codebooks; what it would raise is returned."""
-        parts: list[Codes | CodecError | None] = []
+        parts: list[Codes | None] = []
         lanes = max(1, _CODES_AT_ONCE // max(channels * limit * max(b.frames for b in bodies), 1))
         for at in range(0, len(bodies), min(lanes, _MOST_LANES)):
             parts += self._lanes.decode(bodies[at : at + min(lanes, _MOST_LANES)], channels, limit)

@@ -17,7 +17,6 @@ from codec.bitstream.prediction import Predictor
 from codec.bitstream.rangecoder import TOTAL, RangeLanes
 from codec.bitstream.stages import StagedTree
 from codec.bitstream.tables import EntropyTables, Integers
-from codec.errors import CodecError
 
 # One payload after the other, fewer than these take less time.
 _FEWEST_LANES = 6
@@ -47,15 +46,16 @@ class LaneDecoder:
         ends = np.full((len(tables.counts), 1), TOTAL)
         self._counts = np.concatenate([tables.counts.astype(np.int64), ends], axis=1)
 
-    def decode(self, bodies: Sequence[Body], channels: int, limit: int) -> list[Codes | CodecError | None]:
-        """The codes int64 ``[C, M', F]`` of each body, -1 where not sent, or what is wrong with it.
+    def decode(self, bodies: Sequence[Body], channels: int, limit: int) -> list[Codes | None]:
+        """The codes int64 ``[C, M', F]`` of each body, -1 where not sent.
 
-        None stands for a body that is left over because it would take less time by itself.
+        None stands for a body that is left to be decoded by itself: that takes less time, or has to tell what
+        is wrong with it, in the same words for every way of cutting a stream.
 
         Args:
             bodies: with counts of at most ``limit`` where they have one.
             channels: C.
-            limit: M'; a body that tells more codebooks is refused.
+            limit: M'; a body that tells more codebooks is damaged.
         """
         if len(bodies) < _FEWEST_LANES:
             return [None] * len(bodies)
@@ -70,10 +70,10 @@ class LaneDecoder:
                 self._decode_counts(lanes, channel, limit)
                 found = self._decode_frame(lanes, channel)
                 codes[lanes.ids, frame, channel, : found.shape[1]] = found
-                lanes.drop(lanes.ranges.damaged(), "the entropy coded bytes are damaged, or end too soon")
-        left = set(lanes.ids.tolist())
+                lanes.drop(lanes.ranges.damaged())
+        left = lanes.damaged.union(lanes.ids.tolist())
         return [
-            None if at in left else lanes.errors.get(at) or codes[at, : frames[at]].transpose(1, 2, 0).copy()
+            None if at in left else codes[at, : frames[at]].transpose(1, 2, 0).copy()
             for at in range(len(bodies))
         ]
 
@@ -88,7 +88,7 @@ class LaneDecoder:
         ranges.take(rows[at, n], rows[at, n + 1] - rows[at, n])
         lanes.ranges.put(told, ranges)
         lanes.n[told] = lanes.before[channel, told] = n
-        lanes.drop(lanes.n > limit, f"a frame of more than the stream's {limit} codebooks")
+        lanes.drop(lanes.n > limit)
 
     def _decode_frame(self, lanes: _Lanes, channel: int) -> Codes:
         """The codes ``[L, n]`` of the next frame, of all lanes, which it puts in the order of falling n."""
@@ -120,7 +120,7 @@ class _Lanes:
         told: whether the bytes tell them, ``[L]``.
         before: the numbers of the last frame ``[C, L]``.
         features: of the last frame ``[C, L, d]``.
-        errors: what is wrong with payloads, by their index.
+        damaged: payloads that no codes lead to, as far as is known.
     """
 
     def __init__(self, bodies: Sequence[Body], channels: int, width: int, no_frame: int) -> None:
@@ -131,19 +131,19 @@ class _Lanes:
         self.told = np.array([body.count is None for body in bodies])
         self.before = np.full((channels, len(bodies)), no_frame)
         self.features = np.zeros((channels, len(bodies), width), np.float32)
-        self.errors: dict[int, CodecError] = {}
+        self.damaged: set[int] = set()
 
-    def drop(self, bad: NDArray[np.bool_], reason: str) -> None:
+    def drop(self, bad: NDArray[np.bool_]) -> None:
         """Give payloads ``[L]`` up."""
         if bad.any():
-            self.errors.update((at, CodecError(reason)) for at in self.ids[bad].tolist())
+            self.damaged.update(self.ids[bad].tolist())
             self._select(~bad)
 
     def finish(self, frame: int) -> None:
         """Take the payloads out that end before a frame."""
         done = self._frames[self.ids] <= frame
         if done.any():
-            self.drop(done & self.ranges.surplus(), "the entropy coded bytes go on behind the last code")
+            self.drop(done & self.ranges.surplus())
             self._select(self._frames[self.ids] > frame)
 
     def sort(self) -> None:
