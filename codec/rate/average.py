@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from codec.rate.control import WindowControl
 from codec.rate.trellis import COARSEST, FINEST, Choice, Trellis
-from codec.rate.window import Window
+from codec.rate.window import Window, join_windows
 
 # Bits change by a factor of e for about so many steps of the slope's index.
 _STEPS_A_FACTOR = 55.0
@@ -25,8 +26,8 @@ _MOST_SECONDS = 4.0
 _RETURN_SECONDS = 4.0
 # The share of all bits that the last window aims at.
 _AIM = 0.0015
-# The share of its own bits that the last but one aims at.
-_LAST_BUT_ONE = 0.01
+# The share of its own bits that one of the last windows aims at, but for the very last.
+_PART = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Budget:
 class AverageRate(WindowControl):
     """Keeps to a slope that follows the target slowly, within what the reservoir holds.
 
-    The last window is decided by what is left, and anew while its real size misses that; the one before it
-    together with it, where both are known.
+    The last window is decided by what is left, and anew while its real size misses that; those before it
+    that are still to be decided when the end comes, together with it.
     """
 
     def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None, budget: Budget) -> None:
@@ -67,9 +68,9 @@ class AverageRate(WindowControl):
             self._index -= _STEPS_A_FACTOR * math.log(target / self._budget.frame_bits)
         self._budget = replace(self._budget, frame_bits=target)
 
-    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
-        if last is not None:
-            return self._share(window, last)
+    def _choose(self, window: Window, final: bool, rest: Sequence[Window]) -> Choice:
+        if rest:
+            return self._share(window, rest)
         left = self._left(window, final)
         total = self._granted_after(window)
         if final:
@@ -86,12 +87,12 @@ class AverageRate(WindowControl):
         edge = highest if expected > highest else lowest
         return self._spend(window, edge + _INWARD * (left - edge))
 
-    def _share(self, window: Window, last: Window) -> Choice:
-        """The window's part of what is left for it and the last one, which may be silent and take little."""
-        both = window.join(last)
-        choice = self._spend(both, self._left(both, True) - self._overhead)
+    def _share(self, window: Window, rest: Sequence[Window]) -> Choice:
+        """The window's part of what is left for it and the last ones, which may be silent and take little."""
+        together = join_windows([window, *rest])
+        choice = self._spend(together, self._left(together, True) - len(rest) * self._overhead)
         part = self._trellis.bits(window, choice.counts[:, : window.frames]) * self._ratio + self._overhead
-        self._aim = (part * (1 - _LAST_BUT_ONE), part * (1 + _LAST_BUT_ONE))
+        self._aim = (part * (1 - _PART), part * (1 + _PART))
         return self._spend(window, part)
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:

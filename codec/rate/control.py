@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from codec.rate.trellis import COARSEST, Choice, Trellis
 from codec.rate.window import Window
@@ -34,17 +35,17 @@ class WindowControl(ABC):
         self._tries = 0
         self._aim: tuple[float, float] | None = None
 
-    def choose(self, window: Window, final: bool, last: Window | None = None) -> Choice:
+    def choose(self, window: Window, final: bool, rest: Sequence[Window] = ()) -> Choice:
         """The numbers of codebooks of the next window.
 
         Args:
             window: the next.
             final: none follows.
-            last: the only one that follows, where that is known.
+            rest: all that follow, where the end is known.
         """
         self._tries = 0
         self._aim = None
-        choice = self._choose(window, final, last)
+        choice = self._choose(window, final, rest)
         limit = self._limit(window)
         return choice if self._expected(choice) <= limit else self._spend(window, limit)
 
@@ -64,7 +65,7 @@ class WindowControl(ABC):
         """Take another target from the next window on."""
 
     @abstractmethod
-    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
+    def _choose(self, window: Window, final: bool, rest: Sequence[Window]) -> Choice:
         """See `choose`; may set ``_aim``, bounds that the real size should keep."""
 
     @abstractmethod

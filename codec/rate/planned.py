@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,7 @@ class PlannedRate(WindowControl):
         """Raises UsageError: a plan holds for its target alone."""
         raise UsageError("the target of an encoding in two passes stays as it was planned")
 
-    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
+    def _choose(self, window: Window, final: bool, rest: Sequence[Window]) -> Choice:
         if self._window >= len(self._bits):
             raise UsageError("the sound of the second pass is longer than that of the first")
         if final:

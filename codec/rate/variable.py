@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from codec.errors import UsageError
 from codec.rate.control import WindowControl
 from codec.rate.trellis import Choice, Trellis
@@ -36,7 +38,7 @@ class VariableRate(WindowControl):
         """Take another quality from the next window on; see `check_quality`."""
         self._index = round(_COARSE + (_FINE - _COARSE) * check_quality(target) / MAX_QUALITY)
 
-    def _choose(self, window: Window, final: bool, last: Window | None) -> Choice:
+    def _choose(self, window: Window, final: bool, rest: Sequence[Window]) -> Choice:
         return self._trellis.choose(window, [self._index])[0]
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:

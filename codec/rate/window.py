@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +37,13 @@ class Window:
         """F."""
         return int(self.bits.shape[1])
 
-    def join(self, following: Window) -> Window:
-        """Both as one window."""
-        return Window(
-            np.concatenate([self.distortion, following.distortion], axis=1),
-            np.concatenate([self.bits, following.bits], axis=1),
-        )
+
+def join_windows(windows: Sequence[Window]) -> Window:
+    """Windows that follow each other as one."""
+    return Window(
+        np.concatenate([window.distortion for window in windows], axis=1),
+        np.concatenate([window.bits for window in windows], axis=1),
+    )
 
 
 def make_window(errors: NDArray[np.float64], costs: NDArray[np.int64], weights: Weights) -> Window:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -120,7 +121,7 @@ class WindowBlocks:
         appraiser: of the frames.
         control: decides.
         overhead: bits of a block beside its payload.
-        keep_back: a block waits until the next is complete, so that the last two are decided together.
+        kept_back: so many blocks wait for those behind them, so that the last ones are decided together.
     """
 
     def __init__(
@@ -130,15 +131,15 @@ class WindowBlocks:
         appraiser: Appraiser,
         control: WindowControl,
         overhead: int,
-        keep_back: bool,
+        kept_back: int,
     ) -> None:
         self._engine = engine
         self._coder = coder
         self._appraiser = appraiser
         self._control = control
         self._overhead = overhead
-        self._keep_back = keep_back
-        self._kept: _Appraised | None = None
+        self._kept_back = kept_back
+        self._kept: list[_Appraised] = []
         self._targets = _Targets(coder.block_frames)
         self._frames = 0
         self._waiting: Frames | None = None
@@ -150,23 +151,20 @@ class WindowBlocks:
         blocks = []
         while len(waiting) >= self._coder.block_frames:
             frames, waiting = waiting.split(self._coder.block_frames)
-            block = self._appraise(frames, self._frames - len(waiting) - len(frames))
-            ready, self._kept = (self._kept, block) if self._keep_back else (block, None)
-            if ready is not None:
-                blocks.append(self._decide(ready, final=False))
+            self._kept.append(self._appraise(frames, self._frames - len(waiting) - len(frames)))
+            if len(self._kept) > self._kept_back:
+                blocks.append(self._decide(self._kept.pop(0), final=False))
         self._waiting = waiting
         return blocks
 
     def flush(self) -> list[Block]:
         """See `BlockMaker`."""
-        last = None
         if self._waiting is not None and len(self._waiting):
-            last = self._appraise(self._waiting, self._frames - len(self._waiting))
+            self._kept.append(self._appraise(self._waiting, self._frames - len(self._waiting)))
         blocks = []
-        if self._kept is not None:
-            blocks.append(self._decide(self._kept, final=last is None, last=last))
-        if last is not None:
-            blocks.append(self._decide(last, final=True))
+        while self._kept:
+            block = self._kept.pop(0)
+            blocks.append(self._decide(block, final=not self._kept, rest=self._kept))
         return blocks
 
     def retarget(self, target: float) -> None:
@@ -176,11 +174,11 @@ class WindowBlocks:
     def _appraise(self, frames: Frames, position: int) -> _Appraised:
         return _Appraised(frames, self._appraiser.window(frames), position)
 
-    def _decide(self, block: _Appraised, final: bool, last: _Appraised | None = None) -> Block:
+    def _decide(self, block: _Appraised, final: bool, rest: Sequence[_Appraised] = ()) -> Block:
         target = self._targets.due(block.position)
         if target is not None:
             self._control.retarget(target)
-        choice = self._control.choose(block.window, final, None if last is None else last.window)
+        choice = self._control.choose(block.window, final, [after.window for after in rest])
         while True:
             codes = _search(self._engine, block.frames, choice.counts)[:, : self._coder.num_codebooks]
             payload = self._coder.pack(codes)

@@ -19,6 +19,9 @@ from codec.streaming.target import Target
 
 # The first byte of a payload, which is no code either.
 _MODE_BITS = 8
+# A file should have its bitrate also where it ends in silence: so many blocks make up for it. Of two, one may
+# be what the codec's delay leaves at the end. Packets are sent at once.
+_KEPT_BACK = 2
 
 
 def make_blocks(
@@ -39,9 +42,9 @@ def make_blocks(
         return ConstantBlocks(engine, coder, int(target.value))
     control = _control(engine.model, header, target, overhead, plan)
     appraiser = Appraiser(engine, restart_frames(header, framing))
-    # Networks wait for packets; a file should have its size also where it ends in silence.
-    keep_back = target.mode == "abr" and plan is None and framing == "container"
-    return WindowBlocks(engine, coder, appraiser, control, overhead.block, keep_back)
+    average = target.mode == "abr" and plan is None and framing == "container"
+    kept_back = _KEPT_BACK if average else 0
+    return WindowBlocks(engine, coder, appraiser, control, overhead.block, kept_back)
 
 
 def restart_frames(header: StreamHeader, framing: Framing) -> int:
