@@ -1,5 +1,7 @@
 """The listening page: original and decoded versions of every clip side by side, in one HTML file.
 
+People listen openly, or blind in random order, rate, and see what they rated.
+
 Sound, pictures, style and script lie inside the file, so it needs no network. Whatever comes from outside,
 clip names above all, is escaped by the template engine, and the page's own security policy runs no script but
 the one it was written with.
@@ -19,7 +21,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from codec.evaluation import spectrogram
+from codec.evaluation import spectrogram, waveform
 from codec.evaluation.evaluate import Clip, RoundTrip, aggregate
 from codec.evaluation.facts import ModelFacts
 from codec.evaluation.report import (
@@ -34,10 +36,11 @@ from codec.evaluation.report import (
 
 @dataclass(frozen=True)
 class _Version:
-    """One cell of the page: a heading, data URIs of picture and sound, and figures as (name, value)."""
+    """One cell of the page: a heading, data URIs of picture and sound, a path, and figures as (name, value)."""
 
     label: str
     picture: str
+    wave: str
     sound: str
     figures: list[tuple[str, str]]
 
@@ -61,12 +64,13 @@ def listening_page(
     clips = dict.fromkeys(trip.clip for trip in trips)
     rows = [_row(clip, [trip for trip in trips if trip.clip is clip], metrics) for clip in clips]
     results = aggregate(trips)
-    script = _asset("page.js")
+    script = _asset("page.js") + _asset("blind.js")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_asset("page.html.j2")).render(
         model=model,
         clips=rows,
         columns=1 + len(results),
+        wave_columns=waveform.COLUMNS,
         headings=aggregate_headings(metrics),
         rows=[aggregate_cells(result, metrics) for result in results],
         notes=missing_notes(results),
@@ -79,24 +83,34 @@ def listening_page(
 
 def _row(clip: Clip, trips: Sequence[RoundTrip], metrics: Sequence[str]) -> _Row:
     decibels = spectrogram.log_mel(clip.audio, clip.sample_rate)
-    peak = float(decibels.max())
+    peak, loudest = float(decibels.max()), float(np.abs(clip.audio).max())
     pcm_bytes = 2 * clip.audio.size
     figures = [("16-bit PCM", format_bytes(pcm_bytes)), ("kbit/s", f"{8e-3 * pcm_bytes / clip.seconds:.0f}")]
-    versions = [_version("Original", clip.audio, clip.sample_rate, peak, figures)]
+    versions = [_version("Original", clip.audio, clip.sample_rate, peak, loudest, figures)]
     for trip in trips:
         (result,) = aggregate([trip])
         figures = [("File", format_bytes(trip.file_bytes)), ("kbit/s", f"{result.file_kbps:.2f}")]
         figures += [(metric_label(name), format_score(name, trip.scores.get(name))) for name in metrics]
-        versions.append(_version(trip.setting.label, trip.decoded, clip.sample_rate, peak, figures))
+        versions.append(_version(trip.setting.label, trip.decoded, clip.sample_rate, peak, loudest, figures))
     return _Row(clip.name, clip.seconds, spectrogram.frequency_ticks(clip.sample_rate), versions)
 
 
 def _version(
-    label: str, audio: NDArray[np.float32], sample_rate: int, peak: float, figures: list[tuple[str, str]]
+    label: str,
+    audio: NDArray[np.float32],
+    sample_rate: int,
+    peak: float,
+    loudest: float,
+    figures: list[tuple[str, str]],
 ) -> _Version:
+    """Draw one version: ``peak`` in dB and ``loudest`` are those of the original's pictures."""
     picture = spectrogram.draw_png(spectrogram.log_mel(audio, sample_rate), peak)
     return _Version(
-        label, _data_uri("image/png", picture), _data_uri("audio/flac", _flac(audio, sample_rate)), figures
+        label,
+        _data_uri("image/png", picture),
+        waveform.outline(audio, loudest),
+        _data_uri("audio/flac", _flac(audio, sample_rate)),
+        figures,
     )
 
 

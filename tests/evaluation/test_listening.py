@@ -117,6 +117,8 @@ def test_switching_versions_keeps_the_position(page: Path, browser: Chromium) ->
 def test_the_keyboard_alone_plays_and_seeks(page: Path, browser: Chromium) -> None:
     browser.open(page.as_uri())
     browser.press("Tab")
+    assert browser.run("document.activeElement.textContent") == "Start a blind test"
+    browser.press("Tab")
     assert "Position in speech, Original" in browser.run("document.activeElement.getAttribute('aria-label')")
     browser.press("ArrowRight")
     browser.press("Tab")
@@ -126,6 +128,76 @@ def test_the_keyboard_alone_plays_and_seeks(page: Path, browser: Chromium) -> No
     assert browser.run("document.activeElement.getAttribute('aria-label')") == "Pause speech, Original"
     browser.press("Enter")
     wait_until(browser, "document.querySelectorAll('audio')[0].paused")
+
+
+def test_a_blind_test_hides_what_is_what_until_all_is_rated(page: Path, browser: Chromium) -> None:
+    browser.open(page.as_uri())
+    browser.run("document.querySelector('.test button').click()")
+    clip = "document.querySelector('.clip')"
+    headings = f"[...{clip}.querySelectorAll('h3')].map(h => h.textContent)"
+    assert browser.run(headings) == ["Reference", "A", "B", "C", "D"]
+    shown = browser.run(
+        f"{clip}.innerText + [...{clip}.querySelectorAll('button, input')].map(e => e.ariaLabel)"
+    )
+    assert "kbit/s" not in shown
+    assert "Original" not in shown
+    assert browser.run(f"getComputedStyle({clip}.querySelector('.rated img')).display") == "none"
+
+    browser.run("document.querySelectorAll('.test button')[1].click()")
+    assert browser.run("document.querySelector('.status').textContent") == "16 versions are not rated yet."
+    browser.press("3")
+    wait_until(browser, f"!{clip}.querySelectorAll('audio')[2].paused")
+    browser.press("+")
+    assert browser.run(f"[...{clip}.querySelectorAll('output')].map(o => o.textContent)")[:2] == [
+        "not rated",
+        "55",
+    ]
+    browser.press("n")
+    wait_until(browser, "!document.querySelectorAll('.clip')[1].querySelector('audio').paused")
+
+
+def test_the_result_of_a_blind_test_is_sorted_by_rating(page: Path, browser: Chromium) -> None:
+    browser.open(page.as_uri())
+    # What the listener cannot see the test can: the sound tells the version.
+    browser.run("""
+        known = new Map([...document.querySelectorAll('.version')].map(version =>
+            [version.querySelector('audio').src, version.querySelector('h3').textContent]));
+        document.querySelector('.test button').click();
+        for (const version of document.querySelectorAll('.rated')) {
+            const input = version.querySelector('.rating input');
+            const name = known.get(version.querySelector('audio').src);
+            input.value = {'Original': 100, '6 kbit/s': 70, '3 kbit/s': 50, '1.5 kbit/s': 20}[name];
+            input.dispatchEvent(new Event('input'));
+        }
+        document.querySelectorAll('.test button')[1].click()""")
+    rows = browser.run("[...document.querySelectorAll('.outcome tbody tr')].map(row => row.innerText)")
+    assert [row.split("\t") for row in rows] == [
+        ["Hidden original", "100.0", "100, 100, 100, 100"],
+        ["6 kbit/s", "70.0", "70, 70, 70, 70"],
+        ["3 kbit/s", "50.0", "50, 50, 50, 50"],
+        ["1.5 kbit/s", "20.0", "20, 20, 20, 20"],
+    ]
+    saved = browser.run("decodeURIComponent(document.querySelector('.outcome a').href)")
+    assert saved.count("\n") == 16
+    assert '"speech","3 kbit/s",50' in saved
+    assert sorted(
+        heading.partition(": ")[2]
+        for heading in browser.run(
+            "[...document.querySelectorAll('.clip')[0].querySelectorAll('.rated h3')].map(h => h.textContent)"
+        )
+    ) == ["1.5 kbit/s", "3 kbit/s", "6 kbit/s", "Hidden original"]
+    assert browser.run("typeof window.harmed") == "undefined"
+
+
+def test_a_blind_test_comes_in_another_order_each_time(page: Path, browser: Chromium) -> None:
+    orders = set()
+    for _ in range(4):
+        browser.open(page.as_uri())
+        browser.run("document.querySelector('.test button').click()")
+        order = browser.run("[...document.querySelectorAll('.rated audio')].map(audio => audio.src.length)")
+        orders.add(tuple(order))
+    # Four clips of four versions: two equal orders are one chance in 331,776.
+    assert len(orders) > 1
 
 
 def test_hostile_names_do_nothing_in_a_browser(page: Path, browser: Chromium) -> None:

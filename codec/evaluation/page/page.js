@@ -5,11 +5,13 @@
 class Version {
   constructor(element, clip) {
     this.element = element;
+    this.clip = clip;
     this.audio = element.querySelector("audio");
     this.seek = element.querySelector(".seek");
     this.button = element.querySelector(".play");
     this.playhead = element.querySelector(".playhead");
-    this.label = this.button.getAttribute("aria-label").replace(/^Play /, "");
+    this.heading = element.querySelector("h3");
+    this.label = `${clip.name}, ${this.heading.textContent}`;
     this.seek.hidden = this.button.hidden = false;
     this.button.addEventListener("click", () => clip.toggle(this));
     this.seek.addEventListener("input", () => clip.moveTo(Number(this.seek.value)));
@@ -17,6 +19,13 @@ class Version {
     // Headphone keys and the system's media panel can pause as well.
     this.audio.addEventListener("pause", () => this.show(clip.position));
     this.audio.addEventListener("play", () => this.show(clip.position));
+  }
+
+  rename(name) {
+    this.label = `${this.clip.name}, ${name}`;
+    this.heading.textContent = name;
+    this.seek.setAttribute("aria-label", `Position in ${this.label}`);
+    this.show(Number(this.seek.value));
   }
 
   show(position) {
@@ -33,6 +42,7 @@ class Clip {
 
   constructor(element) {
     this.element = element;
+    this.name = element.querySelector("h2").firstChild.data.trim();
     this.position = 0;
     this.current = null;
     this.versions = [...element.querySelectorAll(".version")].map((version) => new Version(version, this));
