@@ -26,6 +26,17 @@ def plain_wmops(dim: int, bits: int, count: Count = "exact") -> float:
     return (_distances(size, dim, count) + _smallest(size)) / 1e6
 
 
+def beam_products(dim: int, num_codebooks: int, codebook_size: int, beam: int) -> int:
+    """Multiplications of the residual search with a beam: each sum that is kept, with all words of the next
+    codebook. The first codebook has one sum, that of no words."""
+    sums = 1
+    total = 0
+    for _ in range(num_codebooks):
+        total += sums * codebook_size * dim
+        sums = min(beam, sums * codebook_size)
+    return total
+
+
 def residual_wmops(dim: int, num_codebooks: int, codebook_size: int, count: Count = "exact") -> float:
     """Greedy search of ``num_codebooks`` codebooks, the vector less the chosen word each time."""
     stage = _distances(codebook_size, dim, count) + _smallest(codebook_size) + dim

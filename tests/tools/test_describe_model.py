@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.tools.conftest import ROOT, call_tool
@@ -21,6 +22,36 @@ def test_a_recipe_is_described() -> None:
     assert lines["frame rate"] == "75 frames/s of 128 numbers"
     assert lines["latency"] == "13.3 ms: 320 samples a hop + 0 of delay"
     assert lines["bitrate"] == "0.75 kbit/s a codebook, 24 kbit/s in all"
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
+
+
+def test_the_arithmetic_is_that_of_the_layers() -> None:
+    lines = described(ROOT / "recipes" / "smoke" / "config.yaml")
+    block = 2 * 2 * 96 * 96 + 7 * 96
+    encoder = 640 * 320 + 640 * 96 + 3 * block + 96 * 32 + 320 * 32
+    decoder = 32 * 96 + 3 * block + 2 * 96 * 320 + 32 * 320 + 320 * 640
+    search = 6 * 64 * 32
+    expected = [round(2 * 50 * count / 1e6) for count in (encoder, decoder, search)]
+    assert numbers(lines["arithmetic"]) == expected
+
+
+def test_a_beam_searches_with_each_of_its_sums() -> None:
+    lines = described(ROOT / "recipes" / "speech_16k" / "config.yaml")
+    search = (1 + 19 * 4) * 1024 * 128
+    assert numbers(lines["arithmetic"])[2] == round(2 * 50 * search / 1e6)
+
+
+def test_the_small_speech_model_keeps_its_limits() -> None:
+    lines = described(ROOT / "recipes" / "speech_16k" / "small.yaml")
+    assert lines["model"] == "speech_16k_small, spectral, 16000 Hz"
+    assert numbers(lines["encoder"])[0] + numbers(lines["decoder"])[0] <= 2.0
+    assert numbers(lines["frame rate"]) == [50.0, 32.0]
+    encoder, decoder, search = numbers(lines["arithmetic"])
+    assert encoder + search <= 300
+    assert decoder <= 300
 
 
 def test_a_released_model_is_described(checkpoint: Path) -> None:
