@@ -1,11 +1,18 @@
-"""Measure the shipped model and write docs/results.md: every figure under the command that gave it."""
+"""Measure the shipped model and write docs/results.md: every figure under the command that gave it.
+
+The table in README.md, the plots and the listening page come from the same run.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -14,28 +21,94 @@ from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
 PLOT = ROOT / "docs" / "rates.png"
+MODEL = "speech_16k"
 INTRODUCTION = """# Results
 
-Written by `python tools/write_results.py VALID`, where VALID is the folder of passages that `python
-tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw.
-Choices were made on the first ten, so the other ten are reported apart as well. Quality is measured on
-decoded files; payload is the packed codes, file is everything. Speeds are those of one thread.
+Written by `python tools/write_results.py VALID --other OTHER`. VALID is the folder of passages that `python
+tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw. Choices were
+made on the first ten, so the other ten are reported apart as well. OTHER holds 12 prompts of the Asterisk core
+sounds in French, Spanish and Italian; the training data is English and German.
+
+Quality is measured on decoded files: the mean over the clips ± half its 95 % interval. Payload is the packed codes,
+file is everything; peers are compared at measured payload bitrates. Metrics that contradict each other stand side by
+side. pSNR is the signal-to-noise ratio after the weighting filter of the CELP coders; ViSQOL is `visqol-python` in
+speech mode with its lattice map; DNSMOS (P.835, overall) hears the decoded sound alone. Speeds are times real time in
+processor time of one thread; those of peers include the start of their programs.
 """
+CREDIT = (
+    "The clips are spans of utterances of the LibriSpeech corpus (V. Panayotov, G. Chen, D. Povey and "
+    "S. Khudanpur, 2015; openslr.org/12), read by LibriVox volunteers, licensed under CC BY 4.0; the other "
+    "versions of them went through the codecs."
+)
+PAGE = "1.5 kbit/s,3 kbit/s,6 kbit/s,opus 6 kbit/s"
+README_COLUMNS = {
+    "setting": "setting",
+    "payload_kbps": "payload kbit/s",
+    "file_kbps": "file kbit/s",
+    "pesq_wb": "PESQ-WB",
+    "stoi": "STOI",
+    "visqol": "ViSQOL",
+    "dnsmos": "DNSMOS",
+}
 
 
-def section(title: str, command: list[str], shown: list[str]) -> str:
-    """Run a tool and return its output as a section; `shown` is the command as a reader would type it.
+def measured(command: list[str], shown: list[str]) -> str:
+    """Run a tool and return what it printed; `shown` is the command as a reader would type it.
 
     Raises CalledProcessError where the tool fails.
     """
     Console(stderr=True).print(f"running {' '.join(shown)}", markup=False)
     environment = os.environ | {"COLUMNS": "110", "NO_COLOR": "1"}
-    run = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, text=True, check=True, stdout=subprocess.PIPE
-    )
-    output = "\n".join(line.rstrip() for line in run.stdout.strip("\n").split("\n"))
-    return f"\n## {title}\n```sh\npython {' '.join(shown)}\n```\n```\n{output}\n```\n"
+    run = subprocess.run(command, cwd=ROOT, env=environment, text=True, check=True, stdout=subprocess.PIPE)
+    return "\n".join(line.rstrip() for line in run.stdout.strip("\n").split("\n"))
+
+
+def tool_section(name: str, *arguments: str) -> str:
+    """What a tool of this folder prints, under its command."""
+    shown = ["python", f"tools/{name}", *arguments]
+    output = measured([sys.executable, f"tools/{name}", *arguments], shown)
+    return f"```sh\n{' '.join(shown)}\n```\n```\n{output}\n```\n"
+
+
+def quality_section(folder: Path, name: str, *arguments: str, keep: bool) -> str:
+    """The report of `codec evaluate` on a folder; with `keep` its page, plot and README table are kept too."""
+    words = ["evaluate", MODEL, name, *arguments]
+    quoted = [f'"{word}"' if " " in word else word for word in words]
+    with tempfile.TemporaryDirectory() as out:
+        options = [*words[:2], str(folder.resolve()), *words[3:], "--out", out, "--credit", CREDIT]
+        measured([sys.executable, "-m", "codec", *options], ["codec", *quoted])
+        report = (Path(out) / "report.md").read_text(encoding="utf-8")
+        text = f"```sh\ncodec {' '.join(quoted)}\n```\n{report}"
+        if keep:
+            shutil.copy(Path(out) / "index.html", ROOT / "docs" / "listen.html")
+            shutil.copy(Path(out) / "quality.png", ROOT / "docs" / "quality.png")
+            update_readme(Path(out) / "settings.csv")
+            text += "\n![All metrics over payload kbit/s](quality.png)\n"
+            text += "\n[listen.html](listen.html) holds five of the clips to listen to, openly or blind.\n"
+    return text
+
+
+def update_readme(settings: Path) -> None:
+    """Put the table of the settings measured between the marks in README.md."""
+    rows = [list(README_COLUMNS.values()), ["---"] + ["---:"] * (len(README_COLUMNS) - 1)]
+    with settings.open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            rows.append([readme_cell(line, name) for name in README_COLUMNS])
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    text = README.read_text(encoding="utf-8")
+    marked = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+    README.write_text(marked.sub(lambda match: match[1] + table + match[2], text), encoding="utf-8")
+
+
+def readme_cell(line: dict[str, str], name: str) -> str:
+    """One figure, with its interval where there is one."""
+    if name == "setting":
+        return line[name]
+    digits = 3 if name == "stoi" else 2
+    half = line.get(f"{name}_half_width")
+    return f"{float(line[name]):.{digits}f}" + (f" ± {float(half):.{digits}f}" if half else "")
 
 
 def machine() -> str:
@@ -56,44 +129,86 @@ def machine() -> str:
     )
 
 
+def sections(valid: Path, other: Path | None, chosen: list[str]) -> dict[str, str]:
+    """Measure the sections chosen; text by heading, in the order of the document."""
+    rates = "1.5,3,6,9"
+    results: dict[str, str] = {}
+    if "quality" in chosen:
+        more = ["--bitrates", rates, "--peers", "opus,codec2", "--split", "10", "--page-settings", PAGE]
+        results["Quality on unseen speakers"] = quality_section(valid, "VALID", *more, keep=True)
+    if "languages" in chosen and other is not None:
+        more = ["--bitrates", rates, "--peers", "opus"]
+        results["Quality in other languages"] = quality_section(other, "OTHER", *more, keep=False)
+    if "robustness" in chosen:
+        results["Robustness"] = robustness_section(valid)
+    if "rates" in chosen:
+        results["Rate modes"] = rates_section(valid)
+    for key, title, name in (
+        ("speed", "Speed", "bench_speed.py"),
+        ("memory", "Memory", "bench_memory.py"),
+        ("start", "Start-up", "bench_import.py"),
+    ):
+        if key in chosen:
+            results[title] = tool_section(name)
+    return results
+
+
+def robustness_section(valid: Path) -> str:
+    """What hard sounds come back as; the table is the tool's own Markdown."""
+    output = measured(
+        [sys.executable, "tools/bench_robustness.py", str(valid.resolve())],
+        ["python", "tools/bench_robustness.py", "VALID"],
+    )
+    return f"```sh\npython tools/bench_robustness.py VALID\n```\n{output}\n"
+
+
+def rates_section(valid: Path) -> str:
+    """The rate modes compared, with their plot."""
+    shown = ["python", "tools/bench_rates.py", "VALID", "--plot", "docs/rates.png"]
+    command = [sys.executable, "tools/bench_rates.py", str(valid.resolve()), "--plot", str(PLOT)]
+    output = measured(command, shown)
+    return (
+        f"```sh\n{' '.join(shown)}\n```\n{output}\n"
+        f"\n![PESQ-WB of the rate modes over the bitrate of whole files]({PLOT.name})\n"
+    )
+
+
+def merged(old: str, new: dict[str, str]) -> str:
+    """The document with new sections in place of those of the same heading; the others stay as they are."""
+    parts = re.split(r"^## (.*)\n", old, flags=re.MULTILINE)
+    texts = {title: text.rstrip("\n") + "\n" for title, text in zip(parts[1::2], parts[2::2], strict=True)}
+    texts |= new
+    titles = [title for title in ORDER if title in texts]
+    titles += [title for title in texts if title not in ORDER]
+    return INTRODUCTION + machine() + "".join(f"\n## {title}\n{texts[title]}" for title in titles)
+
+
+ORDER = (
+    "Quality on unseen speakers",
+    "Quality in other languages",
+    "Robustness",
+    "Rate modes",
+    "Speed",
+    "Memory",
+    "Start-up",
+)
+KEYS = ("quality", "languages", "robustness", "rates", "speed", "memory", "start")
+
+
 def main(
     valid: Annotated[Path, typer.Argument(help="Folder of the validation passages.")],
     other: Annotated[Path | None, typer.Option(help="Folder of speech in other languages.")] = None,
+    only: Annotated[str, typer.Option(help="Sections to measure again; the others stay.")] = ",".join(KEYS),
 ) -> None:
-    """Measure the shipped model and write docs/results.md."""
-    quality = ["tools/evaluate_clips.py"]
-    options = ["--bitrates", "0.5,1.5,3,6,9,10", "--metrics", "pesq_wb,pesq_nb,stoi,si_sdr"]
-    parts = [
-        section(
-            "Quality on unseen speakers",
-            [*quality, str(valid.resolve()), *options, "--split", "10"],
-            [*quality, "VALID", *options, "--split", "10"],
-        )
-    ]
-    if other is not None:
-        title = (
-            "Quality in other languages (French, Spanish, Italian; the training data is English and German)"
-        )
-        parts.append(
-            section(title, [*quality, str(other.resolve()), *options], [*quality, "OTHER", *options])
-        )
-    rates = ["tools/bench_rates.py"]
-    fewer = ["--codebooks", "3,4,6,7,12,13", "--qualities", "2,3,4,5,6,7", "--targets", "1,1.5,3,6", "--plot"]
-    parts.append(
-        section(
-            "Rate modes",
-            [*rates, str(valid.resolve()), *fewer, str(PLOT)],
-            [*rates, "VALID", *fewer, "docs/rates.png"],
-        )
-        + f"\n![PESQ-WB of the rate modes over the bitrate of whole files]({PLOT.name})\n"
-    )
-    for title, tool in (
-        ("Speed", "tools/bench_speed.py"),
-        ("Memory", "tools/bench_memory.py"),
-        ("Start-up", "tools/bench_import.py"),
-    ):
-        parts.append(section(title, [tool], [tool]))
-    TARGET.write_text(INTRODUCTION + machine() + "".join(parts), encoding="utf-8")
+    """Measure the shipped model and write docs/results.md, README's table, the plots and the listening page."""
+    chosen = [word.strip() for word in only.split(",")]
+    if set(chosen) - set(KEYS):
+        typer.echo(f"error: --only takes {', '.join(KEYS)}, not {only!r}", err=True)
+        raise typer.Exit(2)
+    new = sections(valid, other, chosen)
+    # Read after measuring: another run may have written its sections meanwhile.
+    old = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
+    TARGET.write_text(merged(old, new), encoding="utf-8")
 
 
 if __name__ == "__main__":

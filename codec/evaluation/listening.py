@@ -36,7 +36,7 @@ from codec.evaluation.report import (
 
 @dataclass(frozen=True)
 class _Version:
-    """One cell of the page: a heading, data URIs of picture and sound, a path, and figures as (name, value)."""
+    """One cell of the page: a heading, data URIs of picture and sound, a path and (name, value) figures."""
 
     label: str
     picture: str
