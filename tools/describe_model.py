@@ -70,7 +70,7 @@ def megaflops(model: CodecModel) -> dict[str, float]:
     }
     counts = {}
     for name, (network, shape) in inputs.items():
-        # Without weights, since their values do not count, and with gradients, since the counter does not know
+        # Without weights, whose values do not count, and with gradients, since the counter does not know
         # the products of inference.
         empty = copy.deepcopy(network).to_empty(device="cpu")
         with FlopCounterMode(display=False) as counter, torch.device("cpu"), torch.enable_grad():
