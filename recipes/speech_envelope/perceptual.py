@@ -1,7 +1,7 @@
 """The perceptual models, both from linear prediction of order 16, and the lapped transform of clips.
 
-The codec shapes its noise by the weighting filter of EVS (3GPP TS 26.445), A(z / 0.92) / (1 - 0.68 / z) with
-A for the pre-emphasized signal. pSNR is measured by that of the CELP coders (as in GSM EFR),
+The codec shapes its noise by the weighting filter that EVS has at 16 kHz (3GPP TS 26.445),
+A(z / 0.92) / (1 - 0.72 / z) with A for the pre-emphasized signal. pSNR is measured by that of the CELP coders (as in GSM EFR),
 A(z / 0.9) / A(z / 0.6) with A for the signal itself. Their magnitudes are small where speech masks noise.
 """
 
@@ -22,7 +22,7 @@ HOP = 320
 OVERLAP = 160
 
 _ORDER = 16
-_CODING_BANDWIDTH, _PREEMPHASIS = 0.92, 0.68
+_CODING_BANDWIDTH, _PREEMPHASIS = 0.92, 0.72
 _MEASURED_BANDWIDTHS = (0.9, 0.6)
 # Added to the energy of a frame, relatively and absolutely: prediction stays stable, and silence defined.
 _WHITE_NOISE = 1e-4
