@@ -1,8 +1,9 @@
 """The perceptual models, both from linear prediction of order 16, and the lapped transform of clips.
 
 The codec shapes its noise by the weighting filter that EVS has at 16 kHz (3GPP TS 26.445),
-A(z / 0.92) / (1 - 0.72 / z) with A for the pre-emphasized signal. pSNR is measured by that of the CELP coders (as in GSM EFR),
-A(z / 0.9) / A(z / 0.6) with A for the signal itself. Their magnitudes are small where speech masks noise.
+A(z / 0.92) / (1 - 0.72 / z) with A for the pre-emphasized signal. pSNR is measured by that of the CELP coders
+(as in GSM EFR), A(z / 0.9) / A(z / 0.6) with A for the signal itself. Their magnitudes are small where speech
+masks noise.
 """
 
 from __future__ import annotations
