@@ -116,18 +116,12 @@ class _Encoding:
         """How it went."""
         reader, encoder = self._reader, self._encoder
         assert encoder is not None
-        header, payload, container = encoder.header, encoder.payload_bytes, encoder.container_bytes
+        payload, container = encoder.payload_bytes, encoder.container_bytes
         return EncodeReport(
             input=reader.name,
             output=self._file.name,
-            seconds=self._samples / reader.sample_rate,
+            header=encoder.header,
             samples=self._samples,
-            sample_rate=reader.sample_rate,
-            channels=reader.channels,
-            model=header.model_name,
-            model_id=header.model_id.hex(),
-            mode=header.mode,
-            codebooks=header.num_codebooks,
             file_bytes=payload + container,
             payload_bits=8 * payload,
             container_bits=8 * container,

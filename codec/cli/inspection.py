@@ -20,6 +20,7 @@ from codec.bitstream import (
 from codec.bitstream.codes import codebooks_sent
 from codec.cli.console import Console, count
 from codec.cli.headers import REPAIRED, Opening
+from codec.cli.reports import header_values
 from codec.cli.streams import Input
 from codec.errors import CodecError
 
@@ -60,14 +61,8 @@ def inspect(stream: Input, opening: Opening, model: CodecModel | None, console: 
     return {
         "input": stream.name,
         "format_version": FORMAT_VERSION,
-        "seconds": seconds,
         "samples": samples,
-        "sample_rate": header.sample_rate,
-        "channels": header.channels,
-        "model": header.model_name,
-        "model_id": header.model_id.hex(),
-        "mode": header.mode,
-        "codebooks": header.num_codebooks,
+        **header_values(header, seconds),
         "codebooks_per_frame": contents.codebooks_per_frame,
         "bits_per_code": header.bits_per_code,
         "frame_rate": header.coded_rate / header.hop,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from codec.cli.console import Console, count
 from codec.cli.times import show_time
+
+if TYPE_CHECKING:
+    from codec.bitstream import StreamHeader
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,8 @@ class Report:
     Attributes:
         input: where it came from.
         output: where it went.
-        seconds: duration of the sound.
+        header: of the bitstream.
         samples: of each channel.
-        sample_rate: of the sound, Hz.
-        channels: of the sound.
-        model: name of the model.
-        model_id: its id, 16 hexadecimal digits.
-        mode: how the number of codebooks of each frame was chosen.
-        codebooks: of each frame, at most.
         file_bytes: size of the bitstream.
         payload_bits: its codes; None where only a part of it was read.
         container_bits: its header, footer and block overhead; likewise.
@@ -34,20 +31,19 @@ class Report:
 
     input: str
     output: str
-    seconds: float
+    header: StreamHeader
     samples: int
-    sample_rate: int
-    channels: int
-    model: str
-    model_id: str
-    mode: str
-    codebooks: int
     file_bytes: int
     payload_bits: int | None
     container_bits: int | None
     elapsed: float
     ended_by: str | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the sound."""
+        return self.samples / self.header.sample_rate
 
     @property
     def kbps(self) -> float | None:
@@ -61,16 +57,16 @@ class Report:
 
     def values(self) -> dict[str, Any]:
         """The fields for JSON; the warnings go with the whole command."""
-        fields = asdict(self)
-        del fields["warnings"]
-        return {**fields, "kbps": self.kbps, "speed": self.speed}
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        del told["header"], told["warnings"]
+        return {**told, **header_values(self.header, self.seconds), "kbps": self.kbps, "speed": self.speed}
 
     def sentence(self) -> str:
         """One line for people."""
         parts = [
             f"{self.input} -> {self.output}: {self.seconds:.2f} s",
-            f"{count(self.channels, 'channel')} of {self.sample_rate} Hz",
-            f"{self._codebooks()} of {self.model}",
+            f"{count(self.header.channels, 'channel')} of {self.header.sample_rate} Hz",
+            f"{self._codebooks()} of {self.header.model_name}",
             self._bitrate(),
         ]
         if self.speed is not None:
@@ -80,8 +76,8 @@ class Report:
         return ", ".join(parts)
 
     def _codebooks(self) -> str:
-        number = count(self.codebooks, "codebook")
-        return number if self.mode == "cbr" else f"{self.mode} of up to {number}"
+        number, mode = count(self.header.num_codebooks, "codebook"), self.header.mode
+        return number if mode == "cbr" else f"{mode} of up to {number}"
 
     def _bitrate(self) -> str:
         if not self.seconds or self.payload_bits is None or self.container_bits is None:
@@ -113,7 +109,7 @@ class EncodeReport(Report):
     def _codebooks(self) -> str:
         mean, least, most = self.codebooks_per_frame
         number = count(most, "codebook") if least == most else f"{mean:.1f} codebooks ({least} to {most})"
-        return number if self.mode == "cbr" else f"{self.mode} of {number}"
+        return number if self.header.mode == "cbr" else f"{self.header.mode} of {number}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +131,19 @@ class DecodeReport(Report):
         clipped = f", {count(self.clipped_samples, 'sample')} clipped" if self.clipped_samples else ""
         part = "" if self.start_seconds is None else f", from {show_time(self.start_seconds)} on"
         return super().sentence() + part + clipped
+
+
+def header_values(header: StreamHeader, seconds: float) -> dict[str, Any]:
+    """What JSON tells of every bitstream: its duration, and what its header says."""
+    return {
+        "seconds": seconds,
+        "sample_rate": header.sample_rate,
+        "channels": header.channels,
+        "model": header.model_name,
+        "model_id": header.model_id.hex(),
+        "mode": header.mode,
+        "codebooks": header.num_codebooks,
+    }
 
 
 def tell(report: Report, console: Console) -> int:

@@ -93,21 +93,13 @@ class _Transcoding:
 
     def report(self) -> EncodeReport:
         """How it went."""
-        transcoder, header = self._transcoder, self._transcoder.header
-        end = transcoder.end
+        transcoder, end = self._transcoder, self._transcoder.end
         assert end is not None  # every reader tells it last
-        samples = self._samples(end.num_frames) if end.num_samples is None else end.num_samples
         return EncodeReport(
             input=self._stream.name,
             output=self._file.name,
-            seconds=samples / header.sample_rate,
-            samples=samples,
-            sample_rate=header.sample_rate,
-            channels=header.channels,
-            model=header.model_name,
-            model_id=header.model_id.hex(),
-            mode=header.mode,
-            codebooks=header.num_codebooks,
+            header=transcoder.header,
+            samples=self._samples(end.num_frames) if end.num_samples is None else end.num_samples,
             file_bytes=transcoder.payload_bytes + transcoder.container_bytes,
             payload_bits=8 * transcoder.payload_bytes,
             container_bits=8 * transcoder.container_bytes,
