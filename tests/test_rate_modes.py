@@ -151,6 +151,14 @@ def test_abr_files_have_the_size_they_should(bitrate: float, seconds: float) -> 
     assert 8 * size / seconds / 1000 == pytest.approx(bitrate, rel=tolerance)
 
 
+def test_abr_keeps_two_blocks_of_a_file_back_and_no_packet() -> None:
+    pcm = _talk(1.0)
+    parts = StreamEncoder(LARGE, 16_000, mode="abr", bitrate=3.0, packet_ms=200).push(pcm)
+    assert len(parts) == 1 + 3, "the header and all but two of five blocks"
+    options = {"bitrate": 4.0, "packet_ms": 200, "framing": "packets", "mode": "abr"}
+    assert len(StreamEncoder(LARGE, 16_000, **options).push(pcm)) == 1 + 5  # type: ignore[arg-type]
+
+
 def test_abr_in_packets_counts_all_their_bytes() -> None:
     pcm = _talk(12.0, channels=2)
     options = {"bitrate": 8.0, "packet_ms": 60, "framing": "packets", "mode": "abr"}
