@@ -27,15 +27,15 @@ MODEL = "speech_16k"
 INTRODUCTION = """# Results
 
 Written by `python tools/write_results.py VALID --other OTHER`. VALID is the folder of passages that `python
-tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw. Choices were
-made on the first ten, so the other ten are reported apart as well. OTHER holds 12 prompts of the Asterisk core
-sounds in French, Spanish and Italian; the training data is English and German.
+tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw. Choices
+were made on the first ten, so the other ten are reported apart as well. OTHER holds 12 prompts of Asterisk's
+core sounds in French, Spanish and Italian; the training data is English and German.
 
-Quality is measured on decoded files: the mean over the clips ± half its 95 % interval. Payload is the packed codes,
-file is everything; peers are compared at measured payload bitrates. Metrics that contradict each other stand side by
-side. pSNR is the signal-to-noise ratio after the weighting filter of the CELP coders; ViSQOL is `visqol-python` in
-speech mode with its lattice map; DNSMOS (P.835, overall) hears the decoded sound alone. Speeds are times real time in
-processor time of one thread; those of peers include the start of their programs.
+Quality is measured on decoded files: the mean over the clips ± half its 95 % interval. Payload is the packed
+codes, file is everything; peers are compared at measured payload bitrates. Metrics that contradict each other
+stand side by side. pSNR is the signal-to-noise ratio after the weighting filter of the CELP coders; ViSQOL is
+`visqol-python` in speech mode with its lattice map; DNSMOS (P.835, overall) hears the decoded sound alone.
+Speeds are times real time in processor time of one thread; those of peers include starting their programs.
 """
 CREDIT = (
     "The clips are spans of utterances of the LibriSpeech corpus (V. Panayotov, G. Chen, D. Povey and "
@@ -73,7 +73,7 @@ def tool_section(name: str, *arguments: str) -> str:
 
 
 def quality_section(folder: Path, name: str, *arguments: str, keep: bool) -> str:
-    """The report of `codec evaluate` on a folder; with `keep` its page, plot and README table are kept too."""
+    """The report of `codec evaluate` on a folder; with `keep` also its page, plot and README table."""
     words = ["evaluate", MODEL, name, *arguments]
     quoted = [f'"{word}"' if " " in word else word for word in words]
     with tempfile.TemporaryDirectory() as out:
@@ -140,7 +140,7 @@ def sections(valid: Path, other: Path | None, chosen: list[str]) -> dict[str, st
         more = ["--bitrates", rates, "--peers", "opus"]
         results["Quality in other languages"] = quality_section(other, "OTHER", *more, keep=False)
     if "robustness" in chosen:
-        results["Robustness"] = robustness_section(valid)
+        results["Robustness"] = robustness_section(valid, other)
     if "rates" in chosen:
         results["Rate modes"] = rates_section(valid)
     for key, title, name in (
@@ -153,13 +153,14 @@ def sections(valid: Path, other: Path | None, chosen: list[str]) -> dict[str, st
     return results
 
 
-def robustness_section(valid: Path) -> str:
+def robustness_section(valid: Path, other: Path | None) -> str:
     """What hard sounds come back as; the table is the tool's own Markdown."""
-    output = measured(
-        [sys.executable, "tools/bench_robustness.py", str(valid.resolve())],
-        ["python", "tools/bench_robustness.py", "VALID"],
-    )
-    return f"```sh\npython tools/bench_robustness.py VALID\n```\n{output}\n"
+    command = [sys.executable, "tools/bench_robustness.py", str(valid.resolve())]
+    shown = ["python", "tools/bench_robustness.py", "VALID"]
+    if other is not None:
+        command += ["--other", str(other.resolve())]
+        shown += ["--other", "OTHER"]
+    return f"```sh\n{' '.join(shown)}\n```\n{measured(command, shown)}\n"
 
 
 def rates_section(valid: Path) -> str:
@@ -200,7 +201,7 @@ def main(
     other: Annotated[Path | None, typer.Option(help="Folder of speech in other languages.")] = None,
     only: Annotated[str, typer.Option(help="Sections to measure again; the others stay.")] = ",".join(KEYS),
 ) -> None:
-    """Measure the shipped model and write docs/results.md, README's table, the plots and the listening page."""
+    """Measure the shipped model; write docs/results.md, README's table, plots and the listening page."""
     chosen = [word.strip() for word in only.split(",")]
     if set(chosen) - set(KEYS):
         typer.echo(f"error: --only takes {', '.join(KEYS)}, not {only!r}", err=True)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.tools.conftest import ROOT, call_tool
+
+
+def test_every_sound_is_in_the_table(checkpoint: Path, clips: Path) -> None:
+    pytest.importorskip("scipy")
+    arguments = ["--other", clips, "--model", checkpoint, "--bitrates", "1,3", "--metrics", "si_sdr"]
+    result = call_tool("bench_robustness.py", clips, *arguments)
+    assert result.exit_code == 0, result.stderr
+    lines = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
+    # Two clips are too few for three speakers at once.
+    assert len(lines) == 2 * (2 + 1 + 4 + 1 + 7)
+    silence = next(line for line in lines if line[0] == "| silence")
+    assert silence[3] == "-120.0"
+    assert silence[-1] == "- |"
+    square = next(line for line in lines if line[0].startswith("| square"))
+    assert square[3] == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (-6.0, -3.1, "no"),
+        (-6.0, -2.0, "yes: +4.0 dB"),
+        (-120.0, -80.0, "no"),
+        (-120.0, -60.0, "yes: not below -70 dBFS"),
+    ],
+)
+def test_a_limit_that_breaks_is_told(before: float, after: float, expected: str) -> None:
+    spec = importlib.util.spec_from_file_location("bench_robustness", ROOT / "tools" / "bench_robustness.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.verdict(before, after) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["--bitrates", "six"], "--bitrates takes numbers"), (["--metrics", "loudness"], "is no metric")],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str], sentence: str, checkpoint: Path, clips: Path
+) -> None:
+    result = call_tool("bench_robustness.py", clips, "--model", checkpoint, *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
