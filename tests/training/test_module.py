@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from codec.errors import CodecError
-from codec.training.config import OptimizerConfig, QuantizationConfig
+from codec.training.config import OptimizerConfig, QuantizationConfig, recipe_yaml
 from codec.training.course import learning_rate_share
+from codec.training.data import DataConfig
 from codec.training.objective import Objective
 from tests.training.tiny import ADVERSARIAL, tiny_fit, tiny_recipe
 
@@ -266,3 +267,14 @@ tiny_fit(tiny_recipe(), clips, run, valid=[clips])
 print(tiny_fit(tiny_recipe(max_steps=15), clips, run, resume=True).steps)
 """
     assert _run_bare(program, "", str(clips), str(tmp_path / "run")) == "15"
+
+
+def test_the_plain_command_needs_neither_typer_nor_rich(tmp_path: Path, clips: Path) -> None:
+    program = """
+from codec.training.__main__ import main
+print(main(sys.argv[2:]))
+"""
+    config = tmp_path / "config.yaml"
+    config.write_text(recipe_yaml(tiny_recipe(data=DataConfig(0.1, 3, on_device=True))))
+    options = ["--data", str(clips), "--run", str(tmp_path / "run"), "--steps", "2", "--device", "cpu"]
+    assert _run_bare(program, "", str(config), *options).splitlines()[-1] == "0"

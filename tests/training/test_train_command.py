@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from codec.cli.main import main
+from codec.training.__main__ import main as plain
 from codec.training.config import read_recipe, recipe_yaml
 from codec.training.state import STATE_NAME, read_state
 from tests.training.tiny import tiny_recipe
@@ -102,6 +103,8 @@ def test_what_cannot_be_trained_is_one_sentence(
         ([str(config), *data, "--init-from", str(tmp_path / "nothing")], "nothing", 1),
         ([str(config), *data, "--device", "abacus"], "abacus", 2),
         ([str(config), *data, "--steps", "0"], "--steps", 2),
+        ([str(config), *data, "--minutes", "0"], "max_minutes", 1),
+        ([str(config), *data, "--steps", "5", "--minutes", "5"], "not both", 2),
         ([str(config)], "--data", 2),
     ]
     for index, (arguments, named, code) in enumerate(rows):
@@ -111,6 +114,36 @@ def test_what_cannot_be_trained_is_one_sentence(
         assert named in lines[-1]
         assert lines[-1].startswith("codec: error: ")
         assert not (run / STATE_NAME).exists()
+
+
+def test_a_run_pauses_and_says_how_to_go_on(
+    tmp_path: Path, clips: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "train",
+        str(config),
+        "--data",
+        str(clips),
+        "--run",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+    ]
+    assert main([*arguments, "--minutes", "60", "--stop-after", "0"]) == 0
+    assert "trained for 1 step: " in capsys.readouterr().err.splitlines()[-1]
+    assert main([*arguments, "--resume", "--steps", "2", "--quiet"]) == 0
+    assert read_state(tmp_path / "run" / STATE_NAME)["progress"]["steps"] == 2
+
+
+def test_the_plain_command_ends_as_the_other_does(
+    tmp_path: Path, clips: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(clips), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    assert plain([str(tmp_path / "none.yaml"), *arguments]) == 1
+    assert "none.yaml" in capsys.readouterr().err
+    assert plain([str(config), *arguments, "--resume"]) == 2
+    assert plain([str(config), *arguments, "--steps", "1"]) == 0
+    assert "1 steps, 0.0 minutes: done" in capsys.readouterr().out
 
 
 def test_a_missing_package_is_a_sentence_with_its_remedy(
