@@ -1,17 +1,21 @@
-"""Time the codec on one thread: whole files, live steps of 20 ms, and EnCodec's layout beside it.
+"""Time the codec on one thread: whole files at several rates and in all modes, live steps of 20 ms, and
+EnCodec's layout beside it.
 
-    python tools/bench_speed.py [--model NAME|FOLDER]
+    OPENBLAS_NUM_THREADS=1 python tools/bench_speed.py [--model NAME|FOLDER|RECIPE.yaml]
 
-Speech is the project's clips, repeated. The model is loaded and warm before the clock starts. Goals: files at
-20 times real time each way, the 99th percentile of a live step below 10 ms.
+Speech is the project's clips, repeated. The model is loaded and warm before the clock starts; that of a
+recipe has random weights. Speeds are told by the clock, and in brackets by the processor's time, which other
+work on the machine disturbs less. Goals: files at 50 times real time each way, the 99th percentile of a live
+step below 10 ms.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +28,50 @@ from codec.errors import CodecError
 from codec.evaluation.evaluate import load_clips
 from codec.model import CodecModel
 from codec.resample import Resampler
-from codec.streaming import StreamDecoder, StreamEncoder
+from codec.streaming import Mode, StreamDecoder, StreamEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS = 20
 REPEATS = 3
 
 Pcm = NDArray[np.float32]
+
+
+class Seconds(NamedTuple):
+    """What work took by the clock and of the processor."""
+
+    clock: float
+    processor: float
+
+    def and_then(self, other: Seconds) -> Seconds:
+        """Of this work and other work after it."""
+        return Seconds(self.clock + other.clock, self.processor + other.processor)
+
+    def speed(self, seconds: float) -> str:
+        """Of work on so many seconds of sound, times real time."""
+        return f"{seconds / self.clock:7.1f} ({seconds / self.processor:6.1f})"
+
+
+class Rate(NamedTuple):
+    """A rate mode and its target: kbit/s, or in vbr the quality."""
+
+    mode: Mode
+    target: float
+
+    def encoder(self, model: CodecModel, packet_ms: float = 2000) -> StreamEncoder:
+        """A new stream."""
+        rate = model.config.sample_rate
+        if self.mode == "vbr":
+            return StreamEncoder(model, rate, mode="vbr", quality=self.target, packet_ms=packet_ms)
+        return StreamEncoder(model, rate, bitrate=self.target, mode=self.mode, packet_ms=packet_ms)
+
+
+def load(name: str) -> CodecModel:
+    """A checkpoint's model, or that of a recipe with random weights."""
+    if not name.endswith(".yaml"):
+        return Codec.load(name).model
+    config = from_mapping(CodecConfig, read_yaml(Path(name)).get("model"), f"{name}: model")
+    return CodecModel(config).requires_grad_(False).eval()
 
 
 def speech(folder: Path, seconds: float, sample_rate: int) -> Pcm:
@@ -48,57 +89,112 @@ def resample(audio: Pcm, sample_rate: int, target_rate: int) -> Pcm:
     return np.concatenate([resampler.push(audio[:, None]), resampler.flush()])[:, 0]
 
 
-def fastest(function: Callable[[], object]) -> float:
-    """The shortest of several wall times in seconds: other work on the machine only ever adds to it."""
-    times = []
+def fastest(function: Callable[[], object]) -> Seconds:
+    """The shortest of several times: other work on the machine only ever adds to it."""
+    clock, processor = [], []
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        start, begun = time.perf_counter(), time.process_time()
         function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        clock.append(time.perf_counter() - start)
+        processor.append(time.process_time() - begun)
+    return Seconds(min(clock), min(processor))
 
 
-def file_speeds(codec: Codec, audio: Pcm, bitrate: float) -> tuple[float, float]:
-    """Encoding and decoding of a whole clip [T] at the codec's rate, in times real time."""
-    seconds = len(audio) / codec.sample_rate
-    data = codec.encode(audio, codec.sample_rate, bitrate)
-    encode = fastest(lambda: codec.encode(audio, codec.sample_rate, bitrate))
-    return seconds / encode, seconds / fastest(lambda: codec.decode(data))
+def encode(model: CodecModel, audio: Pcm, rate: Rate) -> bytes:
+    """A clip [T] at the model's rate as a file's bytes."""
+    encoder = rate.encoder(model)
+    return b"".join(encoder.push(audio) + encoder.flush())
 
 
-def live_steps(codec: Codec, audio: Pcm, bitrate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wall times in ms of every 20 ms step of a live encoder and of a live decoder fed with its packets."""
-    encoder = StreamEncoder(codec.model, codec.sample_rate, 1, bitrate, packet_ms=STEP_MS)
-    decoder = StreamDecoder(codec.model)
-    step = codec.sample_rate * STEP_MS // 1000
-    times = []
+def time_file(model: CodecModel, audio: Pcm, rate: Rate) -> tuple[Seconds, Seconds]:
+    """Encoding and decoding of a clip [T] at the model's rate."""
+    codec, data = Codec(model), encode(model, audio, rate)
+    return fastest(lambda: encode(model, audio, rate)), fastest(lambda: codec.decode(data))
+
+
+def live_steps(model: CodecModel, audio: Pcm, bitrate: float) -> tuple[list[Seconds], list[Seconds]]:
+    """Every 20 ms step of a live encoder, and of a live decoder that is fed with its packets."""
+    encoder, decoder = Rate("cbr", bitrate).encoder(model, STEP_MS), StreamDecoder(model)
+    step = model.config.sample_rate * STEP_MS // 1000
+    steps = []
     for at in range(0, len(audio) - step + 1, step):
-        start = time.perf_counter()
+        times = [(time.perf_counter(), time.process_time())]
         packet = b"".join(encoder.push(audio[at : at + step]))
-        middle = time.perf_counter()
+        times.append((time.perf_counter(), time.process_time()))
         decoder.push(packet)
-        times.append((middle - start, time.perf_counter() - middle))
-    encode, decode = 1000.0 * np.array(times).T
-    return encode, decode
+        times.append((time.perf_counter(), time.process_time()))
+        steps.append([Seconds(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(times)])
+    encoding, decoding = zip(*steps, strict=True)
+    return list(encoding), list(decoding)
 
 
-@torch.inference_mode()
-def whole_pass_speeds(config: Path, audio: Pcm, sample_rate: int) -> tuple[float, float, CodecModel]:
-    """Networks of a configuration, random weights, over [T] in one pass: times real time each way."""
-    where = f"{config}: model"
-    model = CodecModel(from_mapping(CodecConfig, read_yaml(config).get("model"), where)).eval()
-    seconds = len(audio) / sample_rate
+def step_line(label: str, steps: list[Seconds]) -> str:
+    """The middle and the high end of live steps, in ms."""
+    clock = 1000.0 * np.percentile([step.clock for step in steps], [50, 99])
+    processor = 1000.0 * np.percentile([step.processor for step in steps], [50, 99])
+    high = [
+        f"{name} {a:.2f} ({b:.2f}) ms" for name, a, b in zip(("p50", "p99"), clock, processor, strict=True)
+    ]
+    return f"live    {label} a {STEP_MS} ms step: {'   '.join(high)}"
+
+
+@torch.no_grad()
+def whole_pass(config: Path, audio: Pcm, sample_rate: int) -> tuple[Seconds, Seconds, CodecModel]:
+    """Networks of a configuration, random weights, over [T] in one pass: encoding and decoding."""
+    model = load(str(config))
     samples = resample(audio, sample_rate, model.config.sample_rate)
     whole = torch.from_numpy(samples[: len(samples) // model.config.hop * model.config.hop].copy())[None]
     z = model.encoder(whole)
-    return seconds / fastest(lambda: model.encoder(whole)), seconds / fastest(lambda: model.decoder(z)), model
+    return fastest(lambda: model.encoder(whole)), fastest(lambda: model.decoder(z)), model
+
+
+def parse_rates(text: str) -> list[Rate]:
+    """Rates like "cbr:6,vbr:5"."""
+    rates = []
+    for part in text.split(","):
+        mode, _, target = part.partition(":")
+        if mode not in ("cbr", "abr", "vbr") or not target.replace(".", "", 1).isdecimal():
+            raise typer.BadParameter(f"{part} is no rate like cbr:6, abr:3 or vbr:5", param_hint="--rates")
+        rates.append(Rate(mode, float(target)))  # type: ignore[arg-type]
+    return rates
+
+
+def report(name: str, audio: Pcm, rates: list[Rate], bitrate: float, layout: Path) -> None:
+    """Time all, and print each line when it is there."""
+    model = load(name)
+    rate, title = model.config.sample_rate, model.config.name
+    seconds = len(audio) / rate
+    live_steps(model, audio[:rate], bitrate)
+    typer.echo(
+        f"{title}, {seconds:g} s of speech, 1 thread; times real time by the clock (by processor time)"
+    )
+    typer.echo("files           encode            decode        round trip")
+    totals = {}
+    for each in rates:
+        totals[each] = encoding, decoding = time_file(model, audio, each)
+        speeds = "  ".join(part.speed(seconds) for part in (encoding, decoding, encoding.and_then(decoding)))
+        typer.echo(f"{each.mode} {each.target:4g}  {speeds}")
+    for label, steps in zip(("encode", "decode"), live_steps(model, audio, bitrate), strict=True):
+        typer.echo(step_line(label, steps))
+    *times, other = whole_pass(layout, audio, rate)
+    typer.echo(f"{other.config.name} (random weights, one pass over the whole, networks only)")
+    typer.echo(
+        f"          {'  '.join(part.speed(seconds) for part in (*times, times[0].and_then(times[1])))}"
+    )
+    first = totals[rates[0]]
+    ratios = [theirs.processor / ours.processor for theirs, ours in zip(times, first, strict=True)]
+    typer.echo(f"{title} is {ratios[0]:.1f} times as fast to encode, {ratios[1]:.1f} times to decode")
 
 
 def main(
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint, or a recipe.")] = "speech_16k",
     clips: Annotated[Path, typer.Option(help="Folder of speech clips.")] = ROOT / "tests" / "data" / "clips",
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of the speech.")] = 60.0,
-    bitrate: Annotated[float, typer.Option(help="kbit/s.")] = 6.0,
+    rates: Annotated[
+        str,
+        typer.Option(help="Modes and kbit/s, or quality, of files; the first is compared with the layout."),
+    ] = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:6,vbr:5",
+    bitrate: Annotated[float, typer.Option(help="kbit/s of live steps.")] = 6.0,
     layout: Annotated[Path, typer.Option(help="Configuration to compare with.")] = ROOT
     / "recipes"
     / "encodec_24k"
@@ -106,26 +202,13 @@ def main(
 ) -> None:
     """Time whole files, live steps, and another layout beside them, on one thread."""
     torch.set_num_threads(1)
+    wanted = parse_rates(rates)
     try:
-        codec = Codec.load(model)
-        audio = speech(clips, seconds, codec.sample_rate)
-        live_steps(codec, audio[: codec.sample_rate], bitrate)
-        encode, decode = file_speeds(codec, audio, bitrate)
-        steps = live_steps(codec, audio, bitrate)
-        other_encode, other_decode, other = whole_pass_speeds(layout, audio, codec.sample_rate)
+        sample_rate = load(model).config.sample_rate
+        report(model, speech(clips, seconds, sample_rate), wanted, bitrate, layout)
     except CodecError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
-    name = codec.model.config.name
-    typer.echo(f"{name}, {seconds:g} s of speech at {bitrate:g} kbit/s, 1 thread")
-    typer.echo(f"files   encode {encode:6.1f} x real time   decode {decode:6.1f} x real time")
-    for label, times in zip(("encode", "decode"), steps, strict=True):
-        middle, high = np.percentile(times, [50, 99])
-        typer.echo(f"live    {label} a {STEP_MS} ms step: p50 {middle:.2f} ms   p99 {high:.2f} ms")
-    typer.echo(f"{other.config.name} (random weights, one pass over the whole, networks only)")
-    typer.echo(f"        encode {other_encode:6.1f} x real time   decode {other_decode:6.1f} x real time")
-    ratios = encode / other_encode, decode / other_decode
-    typer.echo(f"{name} is {ratios[0]:.1f} times as fast to encode, {ratios[1]:.1f} times to decode")
 
 
 if __name__ == "__main__":
