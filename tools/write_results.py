@@ -43,6 +43,7 @@ CREDIT = (
     "versions of them went through the codecs."
 )
 PAGE = "1.5 kbit/s,3 kbit/s,6 kbit/s,opus 6 kbit/s"
+METRICS = "pesq_wb,pesq_nb,stoi,estoi,visqol,si_sdr,psnr,log_mel_distance,dnsmos"
 README_COLUMNS = {
     "setting": "setting",
     "payload_kbps": "payload kbit/s",
@@ -51,6 +52,7 @@ README_COLUMNS = {
     "stoi": "STOI",
     "visqol": "ViSQOL",
     "dnsmos": "DNSMOS",
+    "si_sdr": "SI-SDR dB",
 }
 
 
@@ -92,10 +94,11 @@ def quality_section(folder: Path, name: str, *arguments: str, keep: bool) -> str
 
 def update_readme(settings: Path) -> None:
     """Put the table of the settings measured between the marks in README.md."""
-    rows = [list(README_COLUMNS.values()), ["---"] + ["---:"] * (len(README_COLUMNS) - 1)]
     with settings.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            rows.append([readme_cell(line, name) for name in README_COLUMNS])
+        lines = list(csv.DictReader(file))
+    names = [name for name in README_COLUMNS if name in lines[0]]
+    rows = [[README_COLUMNS[name] for name in names], ["---"] + ["---:"] * (len(names) - 1)]
+    rows += [[readme_cell(line, name) for name in names] for line in lines]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     text = README.read_text(encoding="utf-8")
     marked = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -106,7 +109,7 @@ def readme_cell(line: dict[str, str], name: str) -> str:
     """One figure, with its interval where there is one."""
     if name == "setting":
         return line[name]
-    digits = 3 if name == "stoi" else 2
+    digits = {"stoi": 3, "si_sdr": 1}.get(name, 2)
     half = line.get(f"{name}_half_width")
     return f"{float(line[name]):.{digits}f}" + (f" ± {float(half):.{digits}f}" if half else "")
 
@@ -129,15 +132,15 @@ def machine() -> str:
     )
 
 
-def sections(valid: Path, other: Path | None, chosen: list[str]) -> dict[str, str]:
+def sections(valid: Path, other: Path | None, chosen: list[str], peers: str, metrics: str) -> dict[str, str]:
     """Measure the sections chosen; text by heading, in the order of the document."""
-    rates = "1.5,3,6,9"
+    common = ["--bitrates", "1.5,3,6,9", "--metrics", metrics]
     results: dict[str, str] = {}
     if "quality" in chosen:
-        more = ["--bitrates", rates, "--peers", "opus,codec2", "--split", "10", "--page-settings", PAGE]
+        more = [*common, "--peers", peers, "--split", "10", "--page-settings", PAGE]
         results["Quality on unseen speakers"] = quality_section(valid, "VALID", *more, keep=True)
     if "languages" in chosen and other is not None:
-        more = ["--bitrates", rates, "--peers", "opus"]
+        more = [*common, "--peers", "opus"]
         results["Quality in other languages"] = quality_section(other, "OTHER", *more, keep=False)
     if "robustness" in chosen:
         results["Robustness"] = robustness_section(valid, other)
@@ -199,6 +202,8 @@ KEYS = ("quality", "languages", "robustness", "rates", "speed", "memory", "start
 def main(
     valid: Annotated[Path, typer.Argument(help="Folder of the validation passages.")],
     other: Annotated[Path | None, typer.Option(help="Folder of speech in other languages.")] = None,
+    peers: Annotated[str, typer.Option(help="Beside the model on VALID; opus is on the page.")] = "all",
+    metrics: Annotated[str, typer.Option(help="Of the sections on quality.")] = METRICS,
     only: Annotated[str, typer.Option(help="Sections to measure again; the others stay.")] = ",".join(KEYS),
 ) -> None:
     """Measure the shipped model; write docs/results.md, README's table, plots and the listening page."""
@@ -206,7 +211,7 @@ def main(
     if set(chosen) - set(KEYS):
         typer.echo(f"error: --only takes {', '.join(KEYS)}, not {only!r}", err=True)
         raise typer.Exit(2)
-    new = sections(valid, other, chosen)
+    new = sections(valid, other, chosen, peers, metrics)
     # Read after measuring: another run may have written its sections meanwhile.
     old = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
     TARGET.write_text(merged(old, new), encoding="utf-8")
