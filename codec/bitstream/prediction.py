@@ -1,7 +1,8 @@
 """How probable each code is, from the frame before and the codes of its own frame so far, in exact integers.
 
 All sums are integers below 2**24, which float32 holds exactly: a matrix product of any order on any machine
-gives the same ones, many times faster than integer arithmetic does.
+gives the same ones, many times faster than integer arithmetic does. To shift a sum is to scale the weights by
+a power of two beforehand, which is exact too, and to round the sum down.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from codec.bitstream.tables import (
 # Bounds the memory that a long payload takes; ten times as many take as long for each.
 _CODES_AT_ONCE = 4096
 
-# Integers in float32.
+# Integers in float32, or such divided by a power of two.
 Exact = NDArray[np.float32]
 
 
@@ -44,21 +45,16 @@ class Predictor:
         past = len(tables.past_out_bias)
         self.num_codebooks, self.codebook_size, self.levels = count, words, tables.levels
         self._feature_rows = tables.features.astype(np.float32).reshape(count * words, -1)
-        scales = np.ldexp(np.float32(1), -tables.shifts.astype(np.int64)).astype(np.float32)
-        self._past_in = (tables.past_in_weight.T.astype(np.float32), _exact(tables.past_in_bias), scales[0])
-        self._past_out = (
-            tables.past_out_weight.T.astype(np.float32),
-            _exact(tables.past_out_bias),
-            scales[1],
-        )
-        hidden = tables.hidden_weight.astype(np.float32)
+        scales = np.ldexp(np.float32(1), -tables.shifts.astype(np.int64))
+        self._past_in = (tables.past_in_weight.T * scales[0], _exact(tables.past_in_bias) * scales[0])
+        self._past_out = (tables.past_out_weight.T * scales[1], _exact(tables.past_out_bias) * scales[1])
+        hidden_scales, node_scales = scales[2 : 2 + count, None], scales[2 + count :, None]
+        hidden = tables.hidden_weight * hidden_scales[..., None]
         self._hidden_past = np.ascontiguousarray(hidden[:, :, :past].reshape(-1, past).T)
-        self._hidden_bias = _exact(tables.hidden_bias)
-        self._hidden_now = np.ascontiguousarray(hidden[:, :, past:])
-        self._hidden_scale, self._node_scale = scales[2 : 2 + count], scales[2 + count :]
-        self._hidden_scales = [np.array(scale) for scale in self._hidden_scale]
-        self._node_weight = tables.node_weight.astype(np.float32)
-        self._node_bias = _exact(tables.node_bias)
+        self._hidden_bias = _exact(tables.hidden_bias) * hidden_scales
+        self._hidden_now = np.ascontiguousarray(hidden[:, :, past:].transpose(0, 2, 1))
+        self._node_weight = tables.node_weight * node_scales[..., None]
+        self._node_bias = _exact(tables.node_bias) * node_scales
         self._left = tables.left.astype(np.int64)
         self._tree = _Tree(tables)
 
@@ -105,8 +101,8 @@ class Predictor:
         """What all codes of a frame share of their hidden sums, ``[M', N, r]``: what the frames before, of
         which the features ``[N, d]`` are told, say about the codes of M' codebooks."""
         x = clip(before, *_FEATURES)
-        for weight, bias, scale in (self._past_in, self._past_out):
-            x = clip(np.floor((x @ weight + bias) * scale), *_ACTIVATIONS)
+        for weight, bias in (self._past_in, self._past_out):
+            x = clip(np.floor(x @ weight + bias), *_ACTIVATIONS)
         width = self._hidden_bias.shape[1]
         sums = x @ self._hidden_past[:, : count * width]
         return sums.reshape(len(x), count, width).transpose(1, 0, 2) + self._hidden_bias[:count, None]
@@ -116,10 +112,11 @@ class Predictor:
 
         base: of the codebook, ``[N, r]``.
         """
-        sums = base + clip(earlier, *_FEATURES) @ self._hidden_now[codebook].T
-        sums *= self._hidden_scales[codebook]
+        # The function takes two thirds of the operator's time where there is little to multiply.
+        sums = np.dot(clip(earlier, *_FEATURES), self._hidden_now[codebook])
+        sums += base
         hidden = np.ones((len(sums), sums.shape[1] + 1), np.float32)
-        hidden[:, :-1] = clip(np.floor(sums, out=sums), *_ACTIVATIONS)
+        hidden[:, :-1] = clip(np.floor(sums, sums), *_ACTIVATIONS)
         return hidden
 
     def features(self, codebook: int, codes: int | Integers) -> Exact:
@@ -140,8 +137,7 @@ class Predictor:
         """Hidden activations ``[M', N, r]`` with the features ``[M', N, d]`` of the codes so far."""
         count = len(base)
         clipped = clip(earlier, *_FEATURES)
-        sums = base + clipped @ self._hidden_now[:count].transpose(0, 2, 1)
-        sums *= self._hidden_scale[:count, None, None]
+        sums = base + clipped @ self._hidden_now[:count]
         return clip(np.floor(sums, out=sums), *_ACTIVATIONS)
 
     def _path_probabilities(self, hidden: Exact, codes: Codes) -> Integers:
@@ -150,7 +146,6 @@ class Predictor:
         nodes = self._tree.path_nodes(codes) + np.arange(count)[:, None, None] * self._node_bias.shape[1]
         weight = self._node_weight.reshape(-1, width).take(nodes, axis=0)
         logits = (weight @ hidden[..., None])[..., 0] + self._node_bias.ravel().take(nodes)
-        logits *= self._node_scale[:count, None, None]
         index = clip(np.floor(logits, out=logits), *_LOGITS).astype(np.int64)
         return self._left.take(index + LOGIT_LIMIT)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import floor
 from typing import NamedTuple
 
 import numpy as np
@@ -59,8 +59,10 @@ class StagedTree:
         sizes = [1 << level for level in range(self._levels, 0, -1)]
         self._cuts = [_Cut(np.array(words), np.array(words // 2)) for words in sizes]
         self._left = tables.left.astype(np.int64)
-        self._left_list: list[int] = self._left.tolist()
+        # Negative logits count from the end.
+        self._left_of: list[int] = np.roll(self._left, -LOGIT_LIMIT).tolist()
         self._words = np.argsort(tables.leaves, axis=1)
+        self._word_lists: list[list[int]] = self._words.tolist()
 
     def find_one(self, codebook: int, hidden: Exact, target: int) -> tuple[int, int, int]:
         """The code of a codebook whose interval holds a target, its start and its size.
@@ -71,20 +73,22 @@ class StagedTree:
             target: 0 to 65535.
         """
         place, start, size, words = 0, 0, TOTAL, 1 << self._levels
+        left_of = self._left_of
         for levels, weight in self._stages:
-            logits = (hidden @ weight[codebook, place]).tolist()
+            logits = np.dot(hidden, weight[codebook, place]).tolist()
             node = 0
             for _ in range(levels):
-                logit = min(max(math.floor(logits[node]), -LOGIT_LIMIT), LOGIT_LIMIT - 1)
-                chance = self._left_list[logit + LOGIT_LIMIT]
-                left = words // 2 + ((size - words) * chance >> PRECISION_BITS)
-                if target - start < left:
+                logit = floor(logits[node])
+                if not -LOGIT_LIMIT <= logit < LOGIT_LIMIT:
+                    logit = LOGIT_LIMIT - 1 if logit > 0 else -LOGIT_LIMIT
+                left = ((size - words) * left_of[logit] >> PRECISION_BITS) + (words >> 1)
+                if target < start + left:
                     node, size = 2 * node + 1, left
                 else:
                     node, start, size = 2 * node + 2, start + left, size - left
-                words //= 2
+                words >>= 1
             place = (place << levels) + node - len(logits)
-        return int(self._words[codebook, place]), start, size
+        return self._word_lists[codebook][place], start, size
 
     def find(self, codebook: int, hidden: Exact, target: Integers) -> tuple[Integers, Integers, Integers]:
         """The codes of a codebook whose intervals hold the targets, their starts and their sizes.
