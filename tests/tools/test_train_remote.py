@@ -112,6 +112,7 @@ def _call(step: dict[str, Any], checkout: Path, machine: Path, environment: dict
     return done.stdout
 
 
+@pytest.mark.timeout(900)
 def test_a_planned_training_comes_back_as_a_model(tmp_path: Path, checkout: Path) -> None:
     steps = _plan(checkout, "--stop-after", "0.06")
     carried = [path for step in steps for path in step["carry"]]

@@ -46,7 +46,7 @@ def _flat(module: torch.nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
-def _spoil(*steps: int) -> Any:
+def spoil(*steps: int) -> Any:
     def look(module: Any, batch: Any) -> None:
         if module.steps in steps:
             batch.target[0, 0] = float("nan")
@@ -124,7 +124,7 @@ def test_without_a_discriminator_there_is_none(tmp_path: Path, clips: Path) -> N
 
 @pytest.mark.parametrize("balancer", [False, True])
 def test_a_bad_batch_changes_nothing_and_is_counted(tmp_path: Path, clips: Path, balancer: bool) -> None:
-    watch = Watch(_spoil(3, 4, 6))
+    watch = Watch(spoil(3, 4, 6))
     module = tiny_fit(tiny_recipe(balancer=balancer, max_steps=8), clips, tmp_path, callbacks=[watch])
     assert module.skipped == 3
     # Words may be replaced after a bad step, the k-means start comes before step 4: compare around step 6.
@@ -135,9 +135,9 @@ def test_a_bad_batch_changes_nothing_and_is_counted(tmp_path: Path, clips: Path,
 
 
 def test_three_bad_batches_in_a_row_end_the_training(tmp_path: Path, clips: Path) -> None:
-    spoil = Watch(_spoil(1, 3, 4, 5))
+    watch = Watch(spoil(1, 3, 4, 5))
     with pytest.raises(CodecError, match="3 steps in a row") as stopped:
-        tiny_fit(tiny_recipe(), clips, tmp_path, callbacks=[spoil])
+        tiny_fit(tiny_recipe(), clips, tmp_path, callbacks=[watch])
     assert "\n" not in str(stopped.value)
     path = tmp_path / "bad_batch_0.pt"
     assert str(path) in str(stopped.value)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from codec.errors import CodecError
 from codec.quantize import quantizer, residual
 from codec.training import module as module_file
 from codec.training.data import DataConfig
+from tests.training.test_module import Watch, spoil
 from tests.training.tiny import tiny_fit, tiny_recipe
 
 aten = torch.ops.aten
@@ -74,3 +76,20 @@ def test_no_step_waits_between_two_looks(
     tiny_fit(recipe, clips, tmp_path, callbacks=[steps])
     # The second row shows that the test sees what a CPU is asked for.
     assert bool(steps.questions.asked) is not on_gpu, set(steps.questions.asked)
+
+
+@pytest.mark.parametrize("max_steps", [10, 40])
+def test_bad_steps_are_found_at_the_next_look(
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, max_steps: int
+) -> None:
+    """Or at the end, where that comes first; until then they change nothing."""
+    monkeypatch.setattr(module_file, "runs_ahead", lambda x: True)
+    watch = Watch(spoil(1, 5, 6, 7))
+    recipe = tiny_recipe(adversarial=False, max_steps=max_steps)
+    with pytest.raises(CodecError, match="3 steps in a row"):
+        tiny_fit(recipe, clips, tmp_path, callbacks=[watch])
+    assert len(watch.codec) == min(20, max_steps) - (max_steps > 20)
+    saved = torch.load(tmp_path / "bad_batch_0.pt", weights_only=True)
+    assert saved["step"] == 7
+    assert saved["target"].isnan().any()
+    assert all(torch.isfinite(weights).all() for weights in watch.codec)
