@@ -37,16 +37,21 @@ class Product:
         """A copy reorders anew: oneDNN's memory can neither be copied nor pickled."""
         return Product, ()
 
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
         """x ``[..., I]``, weight ``[O, I]``, bias ``[O]`` to ``[..., O]``; as `F.linear` where gradients are
-        taken, and where reordering does not pay."""
+        taken, and where reordering does not pay.
+
+        With ``gelu`` the GELU of that (its tanh form: Hendrycks and Gimpel 2016), on the way.
+        """
         if not _pays(x, weight):
-            return F.linear(x, weight, bias)
+            y = F.linear(x, weight, bias)
+            return F.gelu(y, approximate="tanh") if gelu else y
         state = (weight.data_ptr(), weight._version)
         if self._kept is None or self._kept[0] != state:
             self._kept = (state, torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous()))
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._kept[1], bias, "none", [], "")
-        return y
+        after: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu else ("none", [], "")
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._kept[1], bias, *after)
+        return product
 
 
 def _pays(x: Tensor, weight: Tensor) -> bool:

@@ -26,7 +26,10 @@ def test_a_product_is_that_of_torch_and_follows_its_weight(outputs: int, inputs:
     product = Product()
     with torch.no_grad():
         for _ in range(2):
-            torch.testing.assert_close(product(x, weight, bias), F.linear(x, weight, bias), **CLOSE)
+            expected = F.linear(x, weight, bias)
+            torch.testing.assert_close(product(x, weight, bias), expected, **CLOSE)
+            expected = F.gelu(expected, approximate="tanh")
+            torch.testing.assert_close(product(x, weight, bias, gelu=True), expected, **CLOSE)
             weight.mul_(-2.0)
         other = torch.randn(outputs, inputs, generator=generator)
         torch.testing.assert_close(product(x, other), F.linear(x, other), **CLOSE)
@@ -35,9 +38,10 @@ def test_a_product_is_that_of_torch_and_follows_its_weight(outputs: int, inputs:
 def test_rows_get_the_same_bits_in_any_number() -> None:
     layer, x = Linear(384, 96), torch.randn(128, 384, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        whole = layer(x)
-        for rows in (8, 16, 32, 64):
-            assert torch.equal(torch.cat([layer(part) for part in torch.split(x, rows)]), whole)
+        for function in (layer, layer.gelu):
+            whole = function(x)
+            for rows in (8, 16, 32, 64):
+                assert torch.equal(torch.cat([function(part) for part in torch.split(x, rows)]), whole)
 
 
 def test_gradients_are_those_of_torch() -> None:

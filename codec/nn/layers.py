@@ -79,7 +79,7 @@ class ConvNextBlock(nn.Module):
         return x + self._mix(y), state
 
     def _mix(self, y: Tensor) -> Tensor:
-        y = self.contract(F.gelu(self.expand(self.norm(y)), approximate="tanh"))
+        y = self.contract(self.expand.gelu(self.norm(y)))
         mixed: Tensor = self.scale * y
         return mixed
 

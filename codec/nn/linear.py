@@ -17,3 +17,7 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """``[..., I]`` to ``[..., O]``."""
         return self._product(input, self.weight, self.bias)
+
+    def gelu(self, input: Tensor) -> Tensor:
+        """The GELU, in its tanh form, of `forward`."""
+        return self._product(input, self.weight, self.bias, gelu=True)
