@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from codec.nn.discriminators import MultiScaleDiscriminator, ScaleOutput
 from codec.training.adversarial import discriminator_loss, feature_matching, generator_loss
@@ -43,16 +44,22 @@ class Objective(nn.Module):
         """
         losses: dict[str, Tensor] = self.reconstruction(target, output)
         if adversarial:
-            with torch.no_grad():
-                real = self._judge(target)
-            fake = self._judge(output)
+            # One normalization of the weights for both.
+            with parametrize.cached():
+                with torch.no_grad():
+                    real = self._judge(target)
+                fake = self._judge(output)
             losses["adversarial"] = generator_loss(fake)
             losses["feature"] = feature_matching(real, fake)
         return losses
 
     def discriminator_loss(self, target: Tensor, output: Tensor) -> Tensor:
         """What the discriminator is trained to lower; no gradient reaches the signals ``[B, T]``."""
-        return discriminator_loss(self._judge(target), self._judge(output.detach()))
+        # Together, since on a GPU the number of operations is what a small discriminator costs.
+        judged = self._judge(torch.cat([target, output.detach().to(target.dtype)]))
+        halves = [torch.split(scale.logits, len(target)) for scale in judged]
+        real, fake = ([ScaleOutput(half[index], []) for half in halves] for index in (0, 1))
+        return discriminator_loss(real, fake)
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of losses: a scalar."""

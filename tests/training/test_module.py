@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from codec.errors import CodecError
+from codec.training.adversarial import discriminator_loss, generator_loss
 from codec.training.config import OptimizerConfig, QuantizationConfig, recipe_yaml
 from codec.training.course import learning_rate_share
 from codec.training.data import DataConfig
@@ -92,6 +93,20 @@ def test_the_discriminator_sends_no_gradient_to_the_codec(objective: Objective) 
     assert output.grad is None
     assert objective.discriminator is not None
     assert all(parameter.grad is not None for parameter in objective.discriminator.parameters())
+
+
+@torch.no_grad()
+def test_the_discriminator_judges_original_and_decoded_sound_by_themselves(objective: Objective) -> None:
+    target, output = 0.1 * torch.randn(2, 2, 1600)
+    assert objective.discriminator is not None
+    expected = discriminator_loss(objective.discriminator(target), objective.discriminator(output))
+    assert float(objective.discriminator_loss(target, output)) == pytest.approx(float(expected), rel=1e-5)
+    # Its weights are normalized anew for each pass: none is kept from before a step of its optimizer.
+    for parameter in objective.discriminator.parameters():
+        parameter.mul_(1.5)
+    changed = objective(target, output, adversarial=True)["adversarial"]
+    expected = generator_loss(objective.discriminator(output))
+    assert float(changed) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("balancer", [False, True])
