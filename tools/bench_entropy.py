@@ -1,4 +1,4 @@
-"""Measure what a model's entropy tables save on clips, and what share of the encoding time they take."""
+"""Measure what a model's entropy tables save on clips, and the time that coding and decoding take."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Sums:
     raw_packing: float = 0.0
     packing: float = 0.0
     unpacking: float = 0.0
+    unpacking_together: float = 0.0
     index_bits: int = 0
     payload_bits: int = 0
 
@@ -41,6 +42,7 @@ class Sums:
             f"  {self.payload_bits / self.audio / 1000:>12.2f}  {saved:>6.1%}"
             f"  {1000 * self.search / self.audio:>7.2f}  {1000 * extra / self.audio:>6.2f}"
             f"  {extra / (self.search + self.packing):>5.1%}  {1000 * self.unpacking / self.audio:>8.2f}"
+            f"  {1000 * self.unpacking_together / self.audio:>8.2f}"
         )
 
 
@@ -51,6 +53,7 @@ def measure(codec: Codec, clips: list[Audio], num_codebooks: int, block_frames: 
     bottleneck, sums = codec.model.bottleneck, Sums()
     sizes = (bottleneck.num_codebooks, bottleneck.bits_per_code, block_frames, 1)
     coder, raw = PayloadCoder(*sizes, codec.model.entropy), PayloadCoder(*sizes)
+    payloads: list[bytes] = []
     for audio in clips:
         start = time.process_time()
         codes = codec.tokens(audio, codec.sample_rate, num_codebooks)[None]
@@ -62,6 +65,7 @@ def measure(codec: Codec, clips: list[Audio], num_codebooks: int, block_frames: 
             raw.pack(block)
             times.append(time.process_time())
             payload = coder.pack(block)
+            payloads.append(payload)
             times.append(time.process_time())
             if (coder.unpack(payload)[:, :num_codebooks] != block).any():
                 raise CodecError("a payload does not unpack to its codes: report this defect")
@@ -71,6 +75,9 @@ def measure(codec: Codec, clips: list[Audio], num_codebooks: int, block_frames: 
             sums.unpacking += times[3] - times[2]
             sums.index_bits += coder.raw_index_bits(block)
             sums.payload_bits += 8 * len(payload)
+    start = time.process_time()
+    coder.unpack_all(payloads)
+    sums.unpacking_together = time.process_time() - start
     return sums
 
 
@@ -80,7 +87,10 @@ def main(
     codebooks: Annotated[str, typer.Option(help="Numbers of codebooks, with commas.")] = "3,6,12",
     packet_ms: Annotated[int, typer.Option(min=1, help="Length of a block.")] = 2000,
 ) -> None:
-    """Compare payloads with their raw indices, everything in them counted, and time them on one thread."""
+    """Compare payloads with their raw indices, everything in them counted, and time them on one thread.
+
+    They are decoded one by one, and all of them together, as those of a file are.
+    """
     import torch
 
     from codec.api import Codec
@@ -97,7 +107,7 @@ def main(
         block_frames = max(1, round(packet_ms * codec.model.frame_rate / 1000))
         codec.tokens(sounds[0], codec.sample_rate)
         typer.echo(f"{model}, {len(sounds)} clips, blocks of {block_frames} frames; CPU times in ms a second")
-        typer.echo("codebooks  raw kbps  payload kbps  saved  encoder  coding  share  decoding")
+        typer.echo("codebooks  raw kbps  payload kbps  saved  encoder  coding  share  decoding  together")
         for text in codebooks.split(","):
             typer.echo(measure(codec, sounds, int(text), block_frames).row(int(text)))
     except CodecError as error:
