@@ -130,7 +130,7 @@ def main(
     model: Annotated[str | None, typer.Option(help="Model to start from: a folder or a name.")] = None,
     recipe: Annotated[str, typer.Option(help="What is trained.")] = "recipes/speech_16k/gpu.yaml",
     minutes: Annotated[float, typer.Option(help="Length of the training.")] = 19.0,
-    stop_after: Annotated[float, typer.Option(help="Minutes of one call; --resume goes on.")] = 6.7,
+    stop_after: Annotated[float, typer.Option(help="Minutes of one call; --resume goes on.")] = 6.9,
     trial: Annotated[
         float, typer.Option(help="Minutes of a trial in the first call, on the noise; 0 for none.")
     ] = 1.0,

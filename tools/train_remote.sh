@@ -5,7 +5,7 @@
 #   train RECIPE MINUTES STOP_AFTER [...]    begin or go on, and leave log and averaged weights in $OUT
 # Everything is kept in $CODEC_WORK, outside of the checkout, which each call replaces.
 set -euo pipefail
-work=${CODEC_WORK:-$HOME/codec_work}
+work=${CODEC_WORK:-${HOME:-/root}/codec_work}
 export PYTHONPATH="$work/site:$PWD" PYTHONUNBUFFERED=1
 
 take() {
