@@ -163,9 +163,9 @@ def summary_csv(results: Sequence[Aggregate], metrics: Sequence[str]) -> str:
         figures: list[str | int] = []
         for name in metrics:
             summary = result.scores[name]
-            means = ["" if value is None else f"{value:.4f}" for value in (summary.mean, summary.half_width)]
+            means = ["" if value is None else f"{value:.6f}" for value in (summary.mean, summary.half_width)]
             figures += [*means, summary.n]
-        writer.writerow([result.setting.label, result.clips, *(f"{value:.4f}" for value in sizes), *figures])
+        writer.writerow([result.setting.label, result.clips, *(f"{value:.6f}" for value in sizes), *figures])
     return out.getvalue()
 
 
