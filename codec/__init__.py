@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from codec.api import Codec
     from codec.streaming import StreamDecoder, StreamEncoder
 
-__all__ = ["Codec", "StreamDecoder", "StreamEncoder", "__version__"]
+__all__ = ["DEFAULT_MODEL", "Codec", "StreamDecoder", "StreamEncoder", "__version__"]
 
 __version__ = "0.1.0"
+
+DEFAULT_MODEL = "speech_16k_2"
+"""The shipped model that is taken where none is named. Files name the model they need, so those of an earlier
+one stay readable as long as its folder is shipped, which is forever."""
 
 _HOME = {"Codec": "codec.api", "StreamDecoder": "codec.streaming", "StreamEncoder": "codec.streaming"}
 

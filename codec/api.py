@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codec import DEFAULT_MODEL
 from codec.checkpoint import load_model, model_id
 from codec.engine import Engine
 from codec.errors import UsageError
@@ -36,7 +37,7 @@ class Codec:
         self.model = model
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "speech_16k", device: str | torch.device = "cpu") -> Codec:
+    def load(cls, name_or_path: str | Path = DEFAULT_MODEL, device: str | torch.device = "cpu") -> Codec:
         """Load a shipped model by name, or any by the path of its folder.
 
         Raises:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from codec import DEFAULT_MODEL
 from codec.atomic import AtomicFile
 from codec.errors import CodecError
 from codec.loss import PatternLoss, parse_loss
@@ -153,7 +154,7 @@ def run(folder: Path, model: str, texts: Sequence[str], seeds: int, bitrate: flo
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder of mono clips.")],
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     losses: Annotated[str, typer.Option(help="Shares, shares with burst lengths, or pattern files.")] = "0.1",
     seeds: Annotated[int, typer.Option(min=1, help="So many losses of each kind.")] = 5,
     bitrate: Annotated[float, typer.Option(help="kbit/s.")] = 6.0,

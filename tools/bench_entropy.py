@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codec import DEFAULT_MODEL
 from codec.errors import CodecError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def measure(codec: Codec, clips: list[Audio], num_codebooks: int, block_frames: 
 
 
 def main(
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     clips: Annotated[Path, typer.Option(help="Folder of clips.")] = ROOT / "tests" / "data" / "clips",
     codebooks: Annotated[str, typer.Option(help="Numbers of codebooks, with commas.")] = "3,6,12",
     packet_ms: Annotated[int, typer.Option(min=1, help="Length of a block.")] = 2000,

@@ -19,6 +19,8 @@ from typing import Annotated
 import soundfile
 import typer
 
+from codec import DEFAULT_MODEL
+
 ROOT = Path(__file__).resolve().parent.parent
 SHORT_SECONDS = 10.0
 GOAL_MB = 50.0
@@ -54,7 +56,7 @@ def peak_megabytes(source: Path, target: Path, model: str) -> tuple[float, float
 
 
 def main(
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     clips: Annotated[Path, typer.Option(help="Folder of speech clips.")] = ROOT / "tests" / "data" / "clips",
     hours: Annotated[float, typer.Option(min=0.01, help="Length of the long recording.")] = 3.0,
 ) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from codec import DEFAULT_MODEL
 from codec.atomic import AtomicFile
 from codec.errors import CodecError
 from codec.extras import require
@@ -201,7 +202,7 @@ def numbers(text: str) -> list[float]:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder of mono clips of one sample rate.")],
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     codebooks: Annotated[str, typer.Option(help="Of cbr.")] = "2,3,4,5,6,7,8,10,12,14,16",
     bitrates: Annotated[str, typer.Option(help="Of abr and the comparison, kbit/s.")] = "1.5,3,6",
     qualities: Annotated[str, typer.Option(help="Of vbr.")] = "1,2,3,4,5,6,7,8",

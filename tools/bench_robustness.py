@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from codec import DEFAULT_MODEL
 from codec.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def run(
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder of mono clips of speech.")],
     other: Annotated[Path | None, typer.Option(help="Folder of speech in other languages.")] = None,
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     bitrates: Annotated[str, typer.Option(help="kbit/s, with commas.")] = "1.5,6",
     count: Annotated[int, typer.Option(min=1, help="Clips of each folder.")] = 4,
     metrics: Annotated[str, typer.Option(help="With commas.")] = "pesq_wb,stoi,si_sdr",

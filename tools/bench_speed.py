@@ -22,6 +22,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
+from codec import DEFAULT_MODEL
 from codec.api import Codec
 from codec.config import CodecConfig, from_mapping, read_yaml
 from codec.errors import CodecError
@@ -187,7 +188,7 @@ def report(name: str, audio: Pcm, rates: list[Rate], bitrate: float, layout: Pat
 
 
 def main(
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint, or a recipe.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint, or a recipe.")] = DEFAULT_MODEL,
     clips: Annotated[Path, typer.Option(help="Folder of speech clips.")] = ROOT / "tests" / "data" / "clips",
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of the speech.")] = 60.0,
     rates: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from codec import DEFAULT_MODEL
 from codec.atomic import AtomicFile
 from codec.errors import CodecError, UsageError
 
@@ -73,7 +74,7 @@ def _make_folder(path: Path) -> None:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     clips: Annotated[Path, typer.Option(help="Folder of audio clips.")] = CLIPS,
     out: Annotated[Path, typer.Option(help="Folder for the encoded files and the page.")] = Path("demo"),
 ) -> None:

@@ -1,6 +1,6 @@
 """Plan a training on a machine that is lent for some minutes and sees nothing but what each call brings.
 
-    python tools/train_remote.py --data FOLDER --noise FOLDER --valid FOLDER --model speech_16k .remote
+    python tools/train_remote.py --data FOLDER --noise FOLDER --valid FOLDER --model ../start .remote
 
 packs sound, wheels and a model to start from into folders of `.remote`, each as large as a call may carry
 beside the checkout, and prints the calls. docs/training.md tells the rest.
@@ -44,6 +44,18 @@ def checkout_bytes(root: Path) -> int:
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
     return sum((root / name).stat().st_size for name in set(listed) if name and (root / name).is_file())
+
+
+def room_of_a_call(root: Path, call_mb: float) -> int:
+    """How many bytes a call may bring beside the checkout; UsageError where that alone is too large."""
+    checkout = checkout_bytes(root)
+    room = int(call_mb * MIB) - checkout - _RESERVE
+    if room <= 0:
+        raise UsageError(
+            f"the checkout of {checkout / MIB:.1f} MiB leaves no room in a call of {call_mb:g}: take the "
+            "weights out of it meanwhile with git sparse-checkout, as docs/training.md shows"
+        )
+    return room
 
 
 def travels_anyway(folder: Path, root: Path) -> bool:
@@ -147,7 +159,7 @@ def main(
         start = None if model is None else find_checkpoint(model).resolve()
         if start is not None and travels_anyway(start, root):
             begin, start = f" --init-from {start.relative_to(root)}", None
-        budget = int(call_mb * MIB) - checkout_bytes(root) - _RESERVE
+        budget = room_of_a_call(root, call_mb)
         try:
             sources = {"train": data, "noise": noise, "valid": valid}
             gather(out / "all", sources, start, min(int(max_mb * MIB), budget))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codec import DEFAULT_MODEL
 from codec.cli.batch import code_folder
 from codec.cli.console import Console
 from codec.cli.folders import Job
@@ -137,7 +138,7 @@ def encode(
     quality: _Quality = None,
     max_bitrate: _MaxBitrate = None,
     two_pass: _TwoPass = False,
-    model: _Model = "speech_16k",
+    model: _Model = DEFAULT_MODEL,
     packet_ms: _PacketMs = 2000.0,
     max_duration: _MaxDuration = 86400.0,
     recursive: Recursive = False,

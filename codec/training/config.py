@@ -20,6 +20,8 @@ from codec.training.losses import LossConfig
 class OptimizerConfig:
     """AdamW with a linear warm-up and a cosine decay to ``final_share`` of the learning rate.
 
+    The decay takes the last ``decay_share`` of the training. Before, the rate is held: a state from that time
+    can be trained for longer with nothing lost, and decay later (Hu et al. 2024, arXiv 2404.06395).
     Gradients are clipped to the norm ``clip_norm``; a step whose gradient is not finite is skipped and
     counted. ``weight_decay`` acts on the matrices of the networks, not on codebooks, biases and scales.
     """
@@ -29,7 +31,12 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     warmup_steps: int = 200
     final_share: float = 0.05
+    decay_share: float = 1.0
     clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.decay_share <= 1.0:
+            raise CodecError(f"decay_share must lie in (0, 1], not {self.decay_share}")
 
 
 @dataclass(frozen=True)

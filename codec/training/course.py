@@ -52,10 +52,11 @@ class Course:
 
 
 def learning_rate_share(config: OptimizerConfig, steps: int, share: float) -> float:
-    """The share of its learning rate that an optimizer has after `steps`: warm-up, then cosine decay.
+    """The share of its learning rate that an optimizer has after `steps`: warm-up, hold, cosine decay.
 
-    share: how much of the training is over, which the decay follows.
+    share: how much of the training is over, of which the last `decay_share` is the decay.
     """
     if steps < config.warmup_steps:
         return (steps + 1) / config.warmup_steps
-    return config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * share))
+    decayed = max(0.0, 1 - (1 - share) / config.decay_share)
+    return config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * decayed))

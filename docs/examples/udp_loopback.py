@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 import typer
 
-from codec import Codec, StreamDecoder, StreamEncoder
+from codec import DEFAULT_MODEL, Codec, StreamDecoder, StreamEncoder
 from codec.bitstream.header import MAGIC
 from codec.bitstream.packets import END_MAGIC, NUMBER_MODULUS
 from codec.errors import CodecError
@@ -156,7 +156,7 @@ async def call(
 def main(
     source: Annotated[Path, typer.Argument(help="A WAV or FLAC file.")],
     target: Annotated[Path, typer.Argument(help="The WAV file for what is heard.")],
-    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = "speech_16k",
+    model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     loss: Annotated[str, typer.Option(help="10%, 10%:3 in bursts of 3, or a pattern file.")] = "10%",
     jitter: Annotated[float, typer.Option(min=0, help="Longest delay of a packet, ms.")] = 40.0,
     buffer: Annotated[float, typer.Option(min=0, help="Time for late packets to come, ms.")] = 60.0,

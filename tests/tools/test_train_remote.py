@@ -161,3 +161,9 @@ def test_every_call_stays_within_what_may_travel(checkout: Path) -> None:
     assert not (checkout / ".remote" / "all").exists()
     outcome = run_tool("train_remote.py", ".remote", "--data=x", "--noise=x", "--valid=x", cwd=checkout)
     assert (outcome.exit_code, outcome.stderr.count("error: ")) == (2, 1)
+    outcome = run_tool(
+        "train_remote.py", ".other", "--data=x", "--noise=x", "--valid=x", "--call-mb=1.1", cwd=checkout
+    )
+    assert (outcome.exit_code, outcome.stderr.count("error: ")) == (2, 1)
+    assert "sparse-checkout" in outcome.stderr
+    assert not (checkout / ".other").exists()

@@ -25,7 +25,7 @@ def recipe() -> Recipe:
 
 
 def test_it_trains_the_model_of_the_shipped_recipe(recipe: Recipe) -> None:
-    shipped = read_recipe(HERE / "config.yaml").model
+    shipped = read_recipe(HERE / "finetune.yaml").model
     assert dataclasses.replace(recipe.model, name=shipped.name) == shipped
     with torch.device("meta"):
         model = CodecModel(recipe.model)

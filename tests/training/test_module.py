@@ -216,6 +216,14 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     assert shares[100] == pytest.approx(0.1)
 
 
+def test_the_learning_rate_is_held_until_the_decay_that_the_end_has() -> None:
+    config = OptimizerConfig(warmup_steps=10, final_share=0.1, decay_share=0.25)
+    shares = [learning_rate_share(config, step, step / 100) for step in range(101)]
+    assert shares[10:76] == [pytest.approx(1.0)] * 66
+    assert shares[75:] == sorted(shares[75:], reverse=True)
+    assert shares[100] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("section", "values"),
     [
@@ -228,6 +236,12 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
 def test_settings_that_do_not_fit_the_model_are_refused(section: str, values: dict[str, Any]) -> None:
     with pytest.raises(CodecError, match=r"must|codebooks"):
         tiny_recipe(**{section: QuantizationConfig(**values)})
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.1])
+def test_a_decay_longer_than_the_training_or_none_is_refused(share: float) -> None:
+    with pytest.raises(CodecError, match="decay_share must lie"):
+        OptimizerConfig(decay_share=share)
 
 
 @pytest.mark.parametrize("values", [{"every": 0}, {"start_step": -1}, {"feature_weight": -1.0}])
