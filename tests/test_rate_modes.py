@@ -151,6 +151,15 @@ def test_abr_files_have_the_size_they_should(bitrate: float, seconds: float) -> 
     assert 8 * size / seconds / 1000 == pytest.approx(bitrate, rel=tolerance)
 
 
+@pytest.mark.parametrize(("packet_ms", "share"), [(4000, 0.965), (10_000, 0.976)])
+def test_abr_near_the_rate_of_all_codebooks_sends_nearly_all(packet_ms: int, share: float) -> None:
+    """What is saved there could not be spent any more; shorter blocks leave less beside their headers."""
+    pcm = _talk(60.0)
+    encoder = StreamEncoder(LARGE, 16_000, mode="abr", bitrate=7.0, packet_ms=packet_ms)
+    counts = np.concatenate([n.ravel() for n in _counts(LARGE, b"".join(_run(encoder, pcm)))])
+    assert counts.mean() > share * LARGE.bottleneck.num_codebooks
+
+
 def test_abr_keeps_two_blocks_of_a_file_back_and_no_packet() -> None:
     pcm = _talk(1.0)
     parts = StreamEncoder(LARGE, 16_000, mode="abr", bitrate=3.0, packet_ms=200).push(pcm)

@@ -17,6 +17,9 @@ _PAYING_SECONDS = 6.0
 # After that, debts and savings stay below these shares of the time so far: what is saved is easier to spend
 # in the last window than a debt is to pay.
 _DEBT, _SAVINGS = 0.004, 0.008
+# Near what all codebooks take, savings can hardly be spent: there all are sent while that leads to no debt
+# above this share. Near means that they take at least so much of what may be spent.
+_DEBT_OF_ALL, _NEAR = 0.008, 0.95
 # An aim lies so far from the edge towards the middle, lest the real size miss it.
 _INWARD = 0.25
 # Before, a window may lend so many seconds.
@@ -60,6 +63,7 @@ class AverageRate(WindowControl):
         self._frames = 0
         self._granted = -budget.free_frames * budget.frame_bits
         self._spent = 0.0
+        self._spent_by_all = 0.0
         self._index: float | None = None
 
     def retarget(self, target: float) -> None:
@@ -76,6 +80,8 @@ class AverageRate(WindowControl):
         if final:
             self._aim = (left - _AIM * total, left + _AIM * total)
             return self._spend(window, left)
+        if self._takes_all(window):
+            return self._trellis.all(window)
         lowest, highest = left - self._slack(window, _SAVINGS), left + self._slack(window, _DEBT)
         self._aim = (lowest, highest)
         if self._index is None:
@@ -99,6 +105,7 @@ class AverageRate(WindowControl):
         debt = bits - self._left(window, False)
         self._granted = self._granted_after(window)
         self._spent += bits
+        self._spent_by_all += self._expected(self._trellis.all(window))
         self._frames += window.frames
         share = min(window.frames / (_RETURN_SECONDS * self._budget.frame_rate), 1.0)
         index = float(choice.slope) if self._index is None else self._index
@@ -106,6 +113,12 @@ class AverageRate(WindowControl):
         owed = debt / (self._budget.frame_bits * _RETURN_SECONDS * self._budget.frame_rate)
         index += share * _STEPS_A_FACTOR * owed
         self._index = min(max(index, float(FINEST)), float(COARSEST))
+
+    def _takes_all(self, window: Window) -> bool:
+        """Whether the target is so near to what all codebooks take that all are to be sent."""
+        granted = self._left(window, False) + self._spent
+        all_of_them = self._spent_by_all + self._expected(self._trellis.all(window))
+        return _NEAR * granted <= all_of_them <= granted + self._slack(window, _DEBT_OF_ALL)
 
     def _granted_after(self, window: Window) -> float:
         return self._granted + self._budget.frame_bits * window.frames

@@ -86,13 +86,18 @@ class Trellis:
         other = self._spend(window, bits, even=False)
         return other if choice.bits < other.bits <= bits else choice
 
+    def all(self, window: Window) -> Choice:
+        """All codebooks in all frames."""
+        counts = np.full(window.bits.shape[:2], window.bits.shape[2] - 1)
+        return Choice(counts, float(window.bits[:, :, -1].sum()) / COST_UNIT, FINEST)
+
     def _spend(self, window: Window, bits: float, even: bool) -> Choice:
         finer, best = self.choose(window, [FINEST, COARSEST], even)
         if best.bits > bits:
             return best
         if finer.bits <= bits:
             # Nothing is to be gained any more, but the bits are wanted.
-            return self._between(window, self._all(window), finer, bits)
+            return self._between(window, self.all(window), finer, bits)
         while best.slope - finer.slope > 1:
             step = (best.slope - finer.slope) / _TRIED
             tried = sorted({round(finer.slope + step * (at + 0.5)) for at in range(_TRIED)})
@@ -101,11 +106,6 @@ class Trellis:
             best = next((choice for choice in choices if choice.bits <= bits), best)
             finer = next((choice for choice in reversed(choices) if choice.bits > bits), finer)
         return self._between(window, finer, best, bits)
-
-    def _all(self, window: Window) -> Choice:
-        """All codebooks in all frames."""
-        counts = np.full(window.bits.shape[:2], window.bits.shape[2] - 1)
-        return Choice(counts, float(window.bits[:, :, -1].sum()) / COST_UNIT, FINEST)
 
     def _between(self, window: Window, finer: Choice, coarser: Choice, bits: float) -> Choice:
         """The finer choice for as many frames as the bits allow, then the coarser: where many frames are
