@@ -19,11 +19,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from codec import DEFAULT_MODEL
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 PLOT = ROOT / "docs" / "rates.png"
-MODEL = "speech_16k"
 INTRODUCTION = """# Results
 
 Written by `python tools/write_results.py VALID --other OTHER`. VALID is the folder of passages that `python
@@ -42,8 +43,12 @@ CREDIT = (
     "S. Khudanpur, 2015; openslr.org/12), read by LibriVox volunteers, licensed under CC BY 4.0; the other "
     "versions of them went through the codecs."
 )
+# About 1.5, 3, 6 and 9 kbit/s.
+QUALITIES = "2.6,4.6,7,9"
 PAGE = "1.5 kbit/s,3 kbit/s,6 kbit/s,opus 6 kbit/s"
 METRICS = "pesq_wb,pesq_nb,stoi,estoi,visqol,si_sdr,psnr,log_mel_distance,dnsmos"
+# README shows the model, and of its peers the one of its kind that is everywhere.
+IN_README = re.compile(r"\d|vbr|opus")
 README_COLUMNS = {
     "setting": "setting",
     "payload_kbps": "payload kbit/s",
@@ -76,7 +81,7 @@ def tool_section(name: str, *arguments: str) -> str:
 
 def quality_section(folder: Path, name: str, *arguments: str, keep: bool) -> str:
     """The report of `codec evaluate` on a folder; with `keep` also its page, plot and README table."""
-    words = ["evaluate", MODEL, name, *arguments]
+    words = ["evaluate", DEFAULT_MODEL, name, *arguments]
     quoted = [f'"{word}"' if " " in word else word for word in words]
     with tempfile.TemporaryDirectory() as out:
         options = [*words[:2], str(folder.resolve()), *words[3:], "--out", out, "--credit", CREDIT]
@@ -95,7 +100,7 @@ def quality_section(folder: Path, name: str, *arguments: str, keep: bool) -> str
 def update_readme(settings: Path) -> None:
     """Put the table of the settings measured between the marks in README.md."""
     with settings.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
+        lines = [line for line in csv.DictReader(file) if IN_README.match(line["setting"])]
     names = [name for name in README_COLUMNS if name in lines[0]]
     rows = [[README_COLUMNS[name] for name in names], ["---"] + ["---:"] * (len(names) - 1)]
     rows += [[readme_cell(line, name) for name in names] for line in lines]
@@ -137,7 +142,8 @@ def sections(valid: Path, other: Path | None, chosen: list[str], peers: str, met
     common = ["--bitrates", "1.5,3,6,9", "--metrics", metrics]
     results: dict[str, str] = {}
     if "quality" in chosen:
-        more = [*common, "--peers", peers, "--split", "10", "--page-settings", PAGE]
+        modes = ["--modes", "cbr,vbr", "--qualities", QUALITIES]
+        more = [*common, *modes, "--peers", peers, "--split", "10", "--page-settings", PAGE]
         results["Quality on unseen speakers"] = quality_section(valid, "VALID", *more, keep=True)
     if "languages" in chosen and other is not None:
         more = [*common, "--peers", "opus"]
