@@ -97,7 +97,7 @@ def test_every_dependency_has_an_exact_version_within_its_range() -> None:
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
-        matched = re.fullmatch(r"([A-Za-z0-9-]+)>=([0-9.]+)", requirement)
+        matched = re.fullmatch(r"([A-Za-z0-9-]+)(?:\[\w+\])?>=([0-9.]+)", requirement)
         assert matched, f"{requirement}: a lower bound, and no other"
         name, lowest = matched.groups()
         assert as_tuple(pins[name.lower()]) >= as_tuple(lowest), requirement
