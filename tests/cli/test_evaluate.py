@@ -74,7 +74,7 @@ def test_results_go_to_the_terminal_and_to_files(run: Run, clips: Path, tmp_path
     ],
 )
 def test_wrong_usage_is_one_sentence(arguments: list[str], sentence: str, run: Run, clips: Path) -> None:
-    result = run("evaluate", "small", clips, "--peers", "", *arguments)
+    result = run("evaluate", "small", clips, "--peers", "", "--metrics", "stoi", *arguments)
     assert result.code == 2
     assert sentence in result.error
 
