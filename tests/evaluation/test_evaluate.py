@@ -120,7 +120,9 @@ def test_processes_give_the_scores_of_one_process(clip: Clip) -> None:
     done: list[float] = []
     alone = score_trips(trips, ["si_sdr", "stoi"], jobs=1)
     together = score_trips(trips, ["si_sdr", "stoi"], jobs=2, advance=done.append)
-    assert [trip.scores for trip in together] == [trip.scores for trip in alone]
+    for one, other in zip(together, alone, strict=True):  # sums of other threads differ in the last bit
+        values = {name: score.value for name, score in one.scores.items()}
+        assert values == pytest.approx({name: score.value for name, score in other.scores.items()}, rel=1e-9)
     assert together[0].scores != together[1].scores
     assert sum(done) == 2
 
