@@ -31,6 +31,8 @@ _CLAIMS: tuple[tuple[str, Method, Method], ...] = (
     ("pesq_wb", "residual", "product"),
     ("psnr", "additive", "residual"),
     ("psnr", "additive", "product"),
+    ("psnr", "additive", "nsvq"),
+    ("psnr", "additive", "ste"),
     ("pesq_wb", "nsvq", "ste"),
     ("psnr", "nsvq", "ste"),
     ("stoi", "nsvq", "ste"),
