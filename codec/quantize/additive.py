@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from codec.errors import CodecError
 from codec.quantize.codebooks import nearest_words
@@ -82,8 +82,17 @@ class AdditiveVQ(VectorQuantizer):
 
     def _better(self, x: Tensor, codes: Tensor, others: Tensor) -> Tensor:
         """Of two codes of each vector the one with the smaller error; the second where they are equal."""
-        errors = [(x - sum_words(self._chosen(each))).square().sum(dim=1) for each in (codes, others)]
+        errors = [(x - self._sum(each)).square().sum(dim=1) for each in (codes, others)]
         return torch.where((errors[0] < errors[1]).unsqueeze(1), codes, others)
+
+    def _sum(self, codes: Tensor) -> Tensor:
+        """What `decode` gives, in one pass over the words."""
+        words = self.words.flatten(0, 1)
+        offsets = torch.arange(codes.shape[1], device=codes.device) * self.codebook_size
+        sent = (codes >= 0).to(words.dtype)
+        return nn.functional.embedding_bag(
+            codes.clamp_min(0) + offsets, words, mode="sum", per_sample_weights=sent
+        )
 
     def _polished(self, x: Tensor, codes: Tensor) -> Tensor:
         """Each code in turn the nearest to what the others leave."""

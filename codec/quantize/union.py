@@ -1,9 +1,9 @@
 """Beam search over the union of all codebooks, by tables of inner products (Babenko and Lempitsky 2014).
 
-With n_j = |c_j|^2 and G_jk = 2 c_j c_k, a set S of words is |x - sum of S|^2 - |x|^2 = sum of (n_j - 2 x
-c_j) over S plus the sum of G_jk over its pairs. So one product of the vectors with all words, and one
-table of the words among themselves, replace all further work on vectors: to add a word to a set is to add
-a row of the table.
+With n_j = |c_j|^2 / 2 and G_jk = c_j c_k, half of |x - sum of S|^2 - |x|^2 for a set S of words is the sum
+of n_j - x c_j over S plus that of G_jk over its pairs. So one product of the vectors with all words, and
+one table of the words among themselves, replace all further work on vectors: to add a word to a set is to
+add a row of the table.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import math
 import torch
 from torch import Tensor
 
+from codec.products import Product
+from codec.quantize.codebooks import half_norms_of
+
 # The most words whose table is kept: 268 MB. Beyond, rows of it are computed as they are needed.
 _MOST_TABLED_WORDS = 8192
 # Numbers that one step of a search holds; more do not fit the cache, fewer waste time on calls.
-_STEP_NUMBERS = 1 << 21
+_STEP_NUMBERS = 1 << 20
 # How many scores are looked at together before the best groups are looked into.
 _GROUP = 16
 
@@ -28,7 +31,7 @@ class UnionTables:
         num_codebooks: M.
         codebook_size: K.
         words: all words in a row ``[M K, D]``.
-        norms: their squared norms ``[M K]``.
+        half_norms: n, ``|word|^2 / 2`` ``[M K]``.
         products: G ``[M K, M K]``, or None where it would be too large.
         keys: a random number for each word, ``[M K]`` int64: their sum tells sets of words apart in any
         order.
@@ -37,9 +40,10 @@ class UnionTables:
     def __init__(self, words: Tensor) -> None:
         self.num_codebooks, self.codebook_size, _ = words.shape
         self.words = words.detach().flatten(0, 1)
-        self.norms = torch.linalg.vector_norm(self.words, dim=1).square()
+        self.half_norms = half_norms_of(self.words)
+        self._product = Product()
         tabled = len(self.words) <= _MOST_TABLED_WORDS
-        self.products = 2.0 * self.words @ self.words.t() if tabled else None
+        self.products = self.words @ self.words.t() if tabled else None
         generator = torch.Generator().manual_seed(0)
         bounds = torch.iinfo(torch.int64)
         keys = torch.randint(
@@ -48,8 +52,8 @@ class UnionTables:
         self.keys = keys.to(words.device)
 
     def scores(self, x: Tensor) -> Tensor:
-        """What each word alone adds to |x - sum|^2, for x ``[N, D]``: ``[N, M K]``."""
-        return torch.addmm(self.norms, x, self.words.t(), alpha=-2.0)
+        """What each word alone adds to |x - sum|^2 / 2, for x ``[N, D]``: ``[N, M K]``."""
+        return self._product(-x, self.words, self.half_norms)
 
     def rows(self, word: Tensor, codebooks: Tensor) -> Tensor:
         """G of words ``[L]`` with all words of some codebooks, other ones for each, ``[L, u]``: ``[L, u,
@@ -60,7 +64,7 @@ class UnionTables:
         else:
             # Other numbers of rows than multiples of 8 give other last bits.
             padded = torch.nn.functional.pad(word, (0, -len(word) % 8))
-            parts = (2.0 * self.words[padded] @ self.words.t()).view(-1, size)
+            parts = (self.words[padded] @ self.words.t()).view(-1, size)
             word = torch.arange(len(word), device=word.device)
         index = word.unsqueeze(1) * count + codebooks
         return parts.index_select(0, index.flatten()).view(*codebooks.shape, size)
@@ -78,7 +82,7 @@ def search_union(tables: UnionTables, scores: Tensor, num_codebooks: int, beam: 
 
     Args:
         tables: of the codebooks.
-        scores: `UnionTables.scores` of the vectors ``[N, M K]``.
+        scores: `UnionTables.scores` of the vectors ``[N, M K]``, which are written over.
         num_codebooks: n, from 1 on.
         beam: how many sets to keep.
 
@@ -86,12 +90,35 @@ def search_union(tables: UnionTables, scores: Tensor, num_codebooks: int, beam: 
         codes ``[N, n]`` int64 in the order of the codebooks.
     """
     width = num_codebooks * tables.codebook_size
+    if beam == 1:
+        return _search_single(tables, scores[:, :width], num_codebooks)
     most = math.comb(num_codebooks, num_codebooks // 2) * tables.codebook_size**num_codebooks
     rows = max(1, _STEP_NUMBERS // (min(beam, most) * width))
     found = [
         _search_block(tables, block[:, :width], num_codebooks, beam) for block in torch.split(scores, rows)
     ]
     return torch.cat([scores.new_empty(0, num_codebooks, dtype=torch.int64), *found])
+
+
+def _search_single(tables: UnionTables, scores: Tensor, num_codebooks: int) -> Tensor:
+    """See `search_union`, with a beam of 1: a single set grows where it is, and its score says nothing."""
+    count, size = len(scores), tables.codebook_size
+    vectors = torch.arange(count, device=scores.device)
+    total = scores.view(count, num_codebooks, size)
+    unused = torch.arange(num_codebooks, device=scores.device).repeat(count, 1)
+    codes = torch.empty_like(unused)
+    while True:
+        index = _smallest(total.view(count, -1), 1)[1].squeeze(1)
+        slot, code = index // size, index % size
+        codebook = unused[vectors, slot]
+        codes[vectors, codebook] = code
+        if total.shape[1] == 1:
+            return codes
+        # The last codebook takes the place of the one that is used.
+        total[vectors, slot] = total[:, -1].clone()
+        unused[vectors, slot] = unused[:, -1].clone()
+        total, unused = total[:, :-1], unused[:, :-1]
+        total += tables.rows(codebook * size + code, unused)
 
 
 def _search_block(tables: UnionTables, scores: Tensor, num_codebooks: int, beam: int) -> Tensor:
