@@ -168,6 +168,17 @@ def test_abr_keeps_two_blocks_of_a_file_back_and_no_packet() -> None:
     assert len(StreamEncoder(LARGE, 16_000, **options).push(pcm)) == 1 + 5  # type: ignore[arg-type]
 
 
+def test_abr_takes_up_what_is_left_at_the_end_with_raw_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    coder = EntropyCoder(_tables())
+    monkeypatch.setattr(coder, "encode", lambda codes, counts: b"\0")  # as if all of it were silence
+    model = copy.copy(MODELS["coded"])
+    model.entropy = coder
+    encoder = StreamEncoder(model, 16_000, mode="abr", bitrate=0.75)
+    reader, data = ContainerReader(), b"".join(_run(encoder, _talk(15.0)))
+    payloads = [event.payload for event in reader.push(data) if isinstance(event, BlockRead)]
+    assert [payload[0] >= 0x80 for payload in payloads] == [True] * 5 + [False] * 3
+
+
 def test_abr_in_packets_counts_all_their_bytes() -> None:
     pcm = _talk(12.0, channels=2)
     options = {"bitrate": 8.0, "packet_ms": 60, "framing": "packets", "mode": "abr"}

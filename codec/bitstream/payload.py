@@ -75,12 +75,13 @@ class PayloadCoder:
         # Those of the highest count, all codebooks.
         self._count_bits = num_codebooks.bit_length()
 
-    def pack(self, codes: Codes) -> bytes:
+    def pack(self, codes: Codes, stored: bool = False) -> bytes:
         """Returns the payload of codes, entropy coded where that is shorter.
 
         Args:
             codes: [C, M', F] of any integer type, M' up to M and F from 1 to `block_frames`; -1 behind the
                 last code that a frame of a channel sends.
+            stored: send them raw in any case.
 
         Raises:
             UsageError: another shape or type, a code that does not fit into its bits, or one behind a -1.
@@ -91,7 +92,7 @@ class PayloadCoder:
         short = codes.shape[2] < self.block_frames
         mode = constant | (_SHORT if short else 0)
         body = self._pack_raw(codes, n, constant)
-        if self._tables is not None:
+        if self._tables is not None and not stored:
             coded = self._tables.encode(codes, constant == _VARIES)
             if len(coded) < len(body):
                 mode, body = mode | _CODED, coded

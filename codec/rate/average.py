@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from codec.rate.control import WindowControl
 from codec.rate.trellis import COARSEST, FINEST, Choice, Trellis
 from codec.rate.window import Window, join_windows
@@ -29,6 +31,8 @@ _MOST_SECONDS = 4.0
 _RETURN_SECONDS = 4.0
 # The share of all bits that the last window aims at.
 _AIM = 0.0015
+# Raw codes may exceed it by this share of all bits where that is nearer than what entropy coded ones take.
+_EXCESS = 0.004
 # The share of its own bits that one of the last windows aims at, but for the very last.
 _PART = 0.01
 
@@ -42,19 +46,22 @@ class Budget:
         fixed_bits: what the stream takes beside its windows.
         free_frames: frames at the start that stand for no time of the sound (the codec's delay).
         frame_rate: frames a second.
+        code_bits: of a raw code.
     """
 
     frame_bits: float
     fixed_bits: int
     free_frames: float
     frame_rate: float
+    code_bits: int
 
 
 class AverageRate(WindowControl):
     """Keeps to a slope that follows the target slowly, within what the reservoir holds.
 
     The last window is decided by what is left, and anew while its real size misses that; those before it
-    that are still to be decided when the end comes, together with it.
+    that are still to be decided when the end comes, together with it. What all their codebooks leave over is
+    taken up as far as it can be by sending some of them raw.
     """
 
     def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None, budget: Budget) -> None:
@@ -65,6 +72,8 @@ class AverageRate(WindowControl):
         self._spent = 0.0
         self._spent_by_all = 0.0
         self._index: float | None = None
+        # What the window may take at the end of the stream; before, nothing has to be used up.
+        self._wanted: float | None = None
 
     def retarget(self, target: float) -> None:
         """Take another number of bits a frame from the next window on."""
@@ -78,6 +87,7 @@ class AverageRate(WindowControl):
         left = self._left(window, final)
         total = self._granted_after(window)
         if final:
+            self._wanted = left
             self._aim = (left - _AIM * total, left + _AIM * total)
             return self._spend(window, left)
         if self._takes_all(window):
@@ -96,10 +106,40 @@ class AverageRate(WindowControl):
     def _share(self, window: Window, rest: Sequence[Window]) -> Choice:
         """The window's part of what is left for it and the last ones, which may be silent and take little."""
         together = join_windows([window, *rest])
-        choice = self._spend(together, self._left(together, True) - len(rest) * self._overhead)
+        left = self._left(together, True) - len(rest) * self._overhead
+        choice = self._spend(together, left)
         part = self._trellis.bits(window, choice.counts[:, : window.frames]) * self._ratio + self._overhead
+        self._wanted = part + left - self._expected(choice)
         self._aim = (part * (1 - _PART), part * (1 + _PART))
         return self._spend(window, part)
+
+    def _better(self, window: Window, choice: Choice, bits: int) -> Choice | None:
+        if choice.stored:
+            return None
+        better = super()._better(window, choice, bits)
+        return better if better is not None or self._wanted is None else self._stored(window, bits)
+
+    def _stored(self, window: Window, bits: int) -> Choice | None:
+        """Raw codes, if they come nearer to what is wanted than ``bits`` that entropy coded ones take.
+
+        All of each frame, and in frames that nobody hears as many as fit.
+        """
+        assert self._wanted is not None
+        silent = window.distortion[:, :, 0] == 0.0
+        most, code_bits = window.bits.shape[2] - 1, self._budget.code_bits
+        counts = np.full(silent.shape, most)
+        if silent.any():
+            heard = (silent.size - silent.sum()) * most * code_bits + silent.size * most.bit_length()
+            fitting = (self._wanted - self._overhead - heard) / (silent.sum() * code_bits)
+            counts[silent] = min(max(int(fitting), 0), most)
+        told = silent.size * most.bit_length() if counts.min() < most else 0
+        taken = float(counts.sum()) * code_bits + told
+        real = taken + self._overhead
+        excess = real - self._wanted
+        nearer = abs(excess) < abs(bits - self._wanted)
+        if not nearer or excess > _EXCESS * self._granted_after(window) or real > self._limit(window):
+            return None
+        return Choice(counts, taken, FINEST, stored=True)
 
     def _settle(self, window: Window, choice: Choice, bits: int) -> None:
         debt = bits - self._left(window, False)

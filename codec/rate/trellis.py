@@ -31,12 +31,14 @@ _GAP = 0.02
 class Choice(NamedTuple):
     """``counts`` ``[C, F]``, the bits they are thought to take, and the index of the slope they are best for.
 
-    The slope of index i is 2 ** (i / 16): the distortion that a bit must save.
+    The slope of index i is 2 ** (i / 16): the distortion that a bit must save. ``stored`` codes are to be
+    sent raw, where they would take too little otherwise.
     """
 
     counts: Counts
     bits: float
     slope: int
+    stored: bool = False
 
 
 class Trellis:

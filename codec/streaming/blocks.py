@@ -181,7 +181,7 @@ class WindowBlocks:
         choice = self._control.choose(block.window, final, [after.window for after in rest])
         while True:
             codes = _search(self._engine, block.frames, choice.counts)[:, : self._coder.num_codebooks]
-            payload = self._coder.pack(codes)
+            payload = self._coder.pack(codes, choice.stored)
             better = self._control.revise(block.window, choice, 8 * len(payload) + self._overhead)
             if better is None:
                 return Block(codes, payload)

@@ -83,5 +83,7 @@ def _control(
     if plan is not None:
         total = 1000.0 * target.value * plan.samples / header.sample_rate
         return PlannedRate(trellis, window, most, plan, total - overhead.fixed)
-    budget = Budget(available, overhead.fixed, model.delay / model.config.hop, model.frame_rate)
+    budget = Budget(
+        available, overhead.fixed, model.delay / model.config.hop, model.frame_rate, header.bits_per_code
+    )
     return AverageRate(trellis, window, most, budget)

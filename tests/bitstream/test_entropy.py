@@ -156,6 +156,8 @@ def test_payloads_come_back_and_are_never_longer_than_raw(
     assert len(packed) <= len(raw)
     assert packed == raw or packed[0] == raw[0] | 0x80
     np.testing.assert_array_equal(PayloadCoder(*sizes, coder).unpack(packed), codes)
+    assert PayloadCoder(*sizes, coder).pack(codes, stored=True) == raw
+    np.testing.assert_array_equal(PayloadCoder(*sizes, coder).unpack(raw), codes)
 
 
 def likely_codes(

@@ -43,7 +43,7 @@ def _send(control: WindowControl, windows: list[Window], seed: int, bias: float)
         rest = windows[at + 1 :] if at >= len(windows) - 3 else []
         choice = control.choose(window, at == len(windows) - 1, rest)
         while True:
-            size = OVERHEAD + 8 * int(np.ceil(choice.bits * factor / 8))
+            size = OVERHEAD + 8 * int(np.ceil(choice.bits * (1.0 if choice.stored else factor) / 8))
             better = control.revise(window, choice, size)
             if better is None:
                 break
@@ -53,7 +53,7 @@ def _send(control: WindowControl, windows: list[Window], seed: int, bias: float)
 
 
 def _average(bitrate: float) -> AverageRate:
-    budget = Budget(bitrate / FRAME_RATE, 1200, 1.0, FRAME_RATE)
+    budget = Budget(bitrate / FRAME_RATE, 1200, 1.0, FRAME_RATE, BITS)
     return AverageRate(TRELLIS, OVERHEAD, None, budget)
 
 
@@ -91,6 +91,33 @@ def test_silence_at_the_end_leaves_its_bits_to_what_comes_before(
     total = 1200 + sum(_send(_average(bitrate), windows, seed, 1.0))
     seconds = (100 * blocks + last) / FRAME_RATE
     assert total / seconds == pytest.approx(bitrate, rel=0.01 if bitrate >= 3000 else 0.02)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(8, 25), st.integers(10, 100), st.sampled_from([4500.0, 5400.0]))
+def test_what_all_codebooks_leave_over_at_the_end_goes_into_raw_codes(
+    seed: int, blocks: int, last: int, bitrate: float
+) -> None:
+    windows = _windows(seed, [100] * blocks + [last, 1])
+    for at in (-2, -1):
+        distortion = windows[at].distortion.copy()
+        distortion[:, min(4, distortion.shape[1]) :, 0] = 0.0  # nobody hears it
+        windows[at] = Window(distortion, windows[at].bits // 200)
+    total = 1200 + sum(_send(_average(bitrate), windows, seed, 0.95))
+    seconds = (100 * blocks + last) / FRAME_RATE
+    assert total / seconds == pytest.approx(bitrate, rel=0.01)
+
+
+def test_raw_codes_are_no_choice_before_the_end_nor_where_they_are_too_many() -> None:
+    windows = _windows(4, [100] * 12)
+    control, sent = _average(6000.0), []
+    for at, window in enumerate(windows):
+        choice = control.choose(window, at == len(windows) - 1, windows[at + 1 :] if at >= 9 else [])
+        while (better := control.revise(window, choice, OVERHEAD + int(0.5 * choice.bits))) is not None:
+            choice = better
+        sent.append(choice.stored)
+    assert not any(sent[:9])
+    assert any(sent[9:])
 
 
 def test_hard_windows_get_more_bits_than_easy_ones() -> None:
