@@ -53,19 +53,16 @@ class EntropyCoder:
             codes: ``[C, M', F]`` with -1 behind the last code that a frame sends.
             counts: whether the frames' numbers of codebooks are told too.
         """
-        n = codebooks_sent(codes)
-        used = codes[:, : int(n.max())]
-        starts, sizes = (
-            part.transpose(1, 0, 2) for part in self._predictor.code_intervals(used, previous=None)
-        )
-        sent = np.arange(used.shape[1]) < n.T[..., None]
+        n = codebooks_sent(codes).T
+        starts, sizes = self._predictor.code_intervals(codes[:, : int(n.max())], previous=None)
+        sent = np.arange(starts.shape[2]) < n[..., None]
         if counts:
             before = np.full_like(n, self.num_codebooks + 1)
-            before[:, 1:] = n[:, :-1]
-            starts = np.concatenate([self._counts[before, n].T[..., None], starts], axis=2)
-            sizes = np.concatenate([self._count_sizes[before, n].T[..., None], sizes], axis=2)
-            sent = np.concatenate([np.ones_like(sent, shape=(*n.T.shape, 1)), sent], axis=2)
-        return range_encode(starts[sent].tolist(), sizes[sent].tolist())
+            before[1:] = n[:-1]
+            starts = np.concatenate([self._counts[before, n][..., None], starts], axis=2)
+            sizes = np.concatenate([self._count_sizes[before, n][..., None], sizes], axis=2)
+            sent = np.concatenate([np.ones_like(sent, shape=(*n.shape, 1)), sent], axis=2)
+        return range_encode(starts[sent], sizes[sent])
 
     def decode(self, data: bytes, shape: tuple[int, int, int], count: int | None) -> Codes:
         """Returns the codes int64 ``[C, M', F]`` of bytes, -1 where not sent.
@@ -116,7 +113,8 @@ class EntropyCoder:
             ``[C, M', F]``.
         """
         _, sizes = self._predictor.code_intervals(codes, previous)
-        return np.where(codes >= 0, self._price[sizes].transpose(0, 2, 1), 0)
+        # What is not sent has the whole interval, which is free.
+        return np.ascontiguousarray(self._price.take(sizes).transpose(1, 2, 0))
 
     def count_costs(self) -> Integers:
         """What each number of codebooks takes after each one before it, in 2**-16 bit: ``[M + 2, M + 1]``.

@@ -75,6 +75,42 @@ def test_the_bytes_are_a_number_in_the_last_interval(
     assert low <= value < low + width * scale
 
 
+def described(starts: list[int], sizes: list[int]) -> bytes:
+    """The bytes as the format's description makes them, step by step."""
+    out, low, width = 0, 0, 2**32 - 1
+    length = 0
+    for start, size in zip(starts, sizes, strict=True):
+        unit = width // 65536
+        low, width = low + unit * start, unit * size
+        while width < 2**24:
+            out, low = out + (low >> 32), low % 2**32
+            out, low, length = out * 256 + (low >> 24), low * 256 % 2**32, length + 1
+            width *= 256
+    out, low = out + (low >> 32), low % 2**32
+    if low + width > 2**32:
+        return (out + 1).to_bytes(length)
+    return out.to_bytes(length) + (bytes([(low + 2**24 - 1) >> 24]) if low else b"")
+
+
+@given(messages())
+def test_the_bytes_are_those_of_the_description(message: tuple[list[int], list[int], list[int]]) -> None:
+    starts, bounds, symbols = message
+    sizes = [place(starts, bounds, index)[2] for index in symbols]
+    chosen = [starts[index] for index in symbols]
+    assert range_encode(chosen, sizes) == described(chosen, sizes)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 1000, 65535, 65536]))
+def test_long_messages_of_likely_and_unlikely_symbols_are_those_of_the_description(
+    seed: int, most: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = np.where(rng.random(2000) < rng.random(), TOTAL - rng.integers(1, 9, 2000), 1)
+    sizes = np.minimum(sizes, most)
+    starts = np.where(rng.random(2000) < rng.random(), TOTAL - sizes, rng.integers(0, TOTAL - sizes + 1))
+    assert range_encode(starts, sizes) == described(starts.tolist(), sizes.tolist())
+
+
 def test_a_carry_runs_through_bytes_of_255() -> None:
     # Symbols whose intervals hold a number a little above one half: their lower ends lie below it, so that
     # 7F FF FF .. is out before the last symbols tell that it becomes 80 00 00 ..
