@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from recipes.ann_search.study import (
 )
 from recipes.ann_search.vecs import SearchSet
 from recipes.common.plots import band, figure, save
+from recipes.common.records import Results
 from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
 
 _PLOT = """![recall by T, by bits and by the cost of the search](recall.png)
@@ -32,28 +32,27 @@ _COLORS = {"residual": "tab:blue", "additive": "tab:red", "product": "tab:green"
 _SHOWN_DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 _VERDICTS = {"holds": "higher", "does not hold": "lower", "not decided": "undecided", "equal": "equal"}
 # By (codebooks, bits, method): results by seed.
-Results = Mapping[tuple[int, int, str], dict[int, dict[str, Any]]]
+Found = Mapping[tuple[int, int, str], dict[int, dict[str, Any]]]
 
 
-def collect(found: Mapping[Setting, dict[str, Any] | None]) -> Results:
+def collect(results: Results[Setting]) -> Found:
     """The results of the finished runs."""
-    results: dict[tuple[int, int, str], dict[int, dict[str, Any]]] = defaultdict(dict)
-    for setting, result in found.items():
-        if result is not None:
-            results[setting.num_codebooks, setting.bits, setting.method][setting.seed] = result
-    return results
+    return {
+        (setting.num_codebooks, setting.bits, setting.method): dict(sorted(runs.items()))
+        for setting, runs in results.items()
+    }
 
 
 def write_report(
     study: Study,
     size: Size,
     vectors: SearchSet,
-    results: Results,
-    unfinished: int,
+    results: Found,
+    missing: int,
     published: dict[str, Any],
     folder: Path,
 ) -> None:
-    """Write ``recall.png`` and the results in ``README.md`` to a folder; ``unfinished`` runs are to come.
+    """Write ``recall.png`` and the results in ``README.md`` to a folder; ``missing`` runs are to come.
 
     A folder without a README gets one that holds the results alone.
     """
@@ -63,8 +62,8 @@ def write_report(
         return
     save(_plot(size, results, published, costs), folder / "recall.png")
     parts = [_PLOT, _facts(size, vectors, results)]
-    if unfinished:
-        parts.append(f"{unfinished} runs of this size are not finished yet.")
+    if missing:
+        parts.append(f"{missing} runs of this size are not finished yet.")
     if any(many == MANY_CODEBOOKS for many, *_ in results):
         parts += ["### Recall at 64 bit", _recall(study, size, results, published["recall"])]
         parts += ["In percentage points, and whether the interval leaves zero out:"]
@@ -92,7 +91,7 @@ def _labels(study: Study, size: Size) -> dict[str, str]:
     }
 
 
-def _facts(size: Size, vectors: SearchSet, results: Results) -> str:
+def _facts(size: Size, vectors: SearchSet, results: Found) -> str:
     many, few = (
         number_text(len(runs) for (number, *_), runs in results.items() if number == codebooks)
         for codebooks in (MANY_CODEBOOKS, FEW_CODEBOOKS)
@@ -107,13 +106,13 @@ def _facts(size: Size, vectors: SearchSet, results: Results) -> str:
     )
 
 
-def _values(results: Results, method: str, depth: int) -> dict[int, float]:
+def _values(results: Found, method: str, depth: int) -> dict[int, float]:
     """Recall@depth in percent at 64 bit, by seed."""
     runs = results.get((MANY_CODEBOOKS, MANY_BITS, method), {})
     return {seed: 100 * run["recall"][str(depth)] for seed, run in runs.items()}
 
 
-def _recall(study: Study, size: Size, results: Results, published: dict[str, Any]) -> str:
+def _recall(study: Study, size: Size, results: Found, published: dict[str, Any]) -> str:
     rows = []
     for method, label in _labels(study, size).items():
         runs = results.get((MANY_CODEBOOKS, MANY_BITS, method), {})
@@ -130,7 +129,7 @@ def _recall(study: Study, size: Size, results: Results, published: dict[str, Any
     return table(["T", *map(str, _SHOWN_DEPTHS), "error", "µs"], rows)
 
 
-def _claims(study: Study, size: Size, results: Results) -> str:
+def _claims(study: Study, size: Size, results: Found) -> str:
     pairs = [
         ("additive", "residual"),
         ("residual", "product"),
@@ -162,13 +161,13 @@ def _costs(size: Size, dim: int) -> dict[Quantizer, dict[int, float]]:
     return costs
 
 
-def _recall_16(results: Results, method: str, bits: int) -> list[float]:
+def _recall_16(results: Found, method: str, bits: int) -> list[float]:
     runs = results.get((FEW_CODEBOOKS, bits, method), {})
     return [100 * run["recall"]["16"] for run in runs.values()]
 
 
 def _by_cost(
-    size: Size, results: Results, published: dict[str, Any], costs: dict[Quantizer, dict[int, float]]
+    size: Size, results: Found, published: dict[str, Any], costs: dict[Quantizer, dict[int, float]]
 ) -> str:
     rows = []
     for method in QUANTIZERS:
@@ -183,7 +182,7 @@ def _by_cost(
     return table(["bits", *map(str, size.cost_bits)], rows)
 
 
-def _equal_cost(size: Size, results: Results, costs: dict[Quantizer, dict[int, float]]) -> str:
+def _equal_cost(size: Size, results: Found, costs: dict[Quantizer, dict[int, float]]) -> str:
     """At each cost of a dearer search within the range of a cheaper one, which finds more."""
     rows = []
     pairs: list[tuple[Quantizer, Quantizer]] = [("residual", "product"), ("additive", "residual")]
@@ -207,7 +206,7 @@ def _equal_cost(size: Size, results: Results, costs: dict[Quantizer, dict[int, f
 
 
 def _plot(
-    size: Size, results: Results, published: dict[str, Any], costs: dict[Quantizer, dict[int, float]]
+    size: Size, results: Found, published: dict[str, Any], costs: dict[Quantizer, dict[int, float]]
 ) -> Any:
     plot, axes = figure(columns=3, width=4.6)
     by_depth, by_bits, by_cost = axes[0]

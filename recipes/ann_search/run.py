@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 
 from codec.config import to_mapping
 from codec.errors import UsageError
@@ -19,16 +16,17 @@ from recipes.ann_search.report import collect, write_report
 from recipes.ann_search.study import CODEBOOKS, Setting, Size, Study, read_published, read_study, settings
 from recipes.ann_search.train import run
 from recipes.ann_search.vecs import SearchSet, make_search_set, read_search_set
-from recipes.common.command import SizeName, run_command, size_name
-from recipes.common.records import Records
+from recipes.common.command import Quick, Report, SizeName, run_command, size_name
+from recipes.common.records import Records, by_setting
+from recipes.common.runs import count_missing, run_missing
 
 HERE = Path(__file__).resolve().parent
 
 
-def identity(setting: Setting, study: Study, size: Size, vectors: SearchSet) -> dict[str, Any]:
-    """A run's setting with all that its result depends on, as it is kept with the result."""
+def shared_setting(study: Study, size: Size, vectors: SearchSet) -> dict[str, Any]:
+    """What all runs of a size have in common, as it is kept with each; more of them may be added later."""
     searched = {"beam": size.beam, "wide_beam": study.wide_beam, "polish": study.polish}
-    return {**dataclasses.asdict(setting), **searched, **_fitted(size, vectors)}
+    return {**searched, **_fitted(size, vectors)}
 
 
 def words_path(folder: Path, setting: Setting, size: Size, vectors: SearchSet) -> Path:
@@ -56,13 +54,9 @@ def _read(data: Path | None, name: SizeName) -> SearchSet:
 
 def main(
     data: Annotated[Path | None, typer.Option(help="Folder of learn, base, query and groundtruth.")] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Seconds, to see that it works, without data.")
-    ] = False,
+    quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="10 runs and 12 to 40 bits, as published.")] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write the report of the finished runs alone.")
-    ] = False,
+    report: Report = False,
     runs: Annotated[Path, typer.Option(help="Folder of finished runs.")] = Path("runs/ann_search"),
 ) -> None:
     """Run every setting that is not among the finished runs, then write the report."""
@@ -71,18 +65,18 @@ def main(
     study, vectors = read_study(HERE / "config.yaml"), _read(data, name)
     size: Size = getattr(study, name)
     records, todo = Records(runs / f"{name}.jsonl"), settings(size)
-    for number, setting in enumerate([] if report else todo, start=1):
-        key, start = identity(setting, study, size, vectors), time.perf_counter()
-        if records.find(key) is None:
-            records.add(key, run(setting, study, size, vectors, words_path(runs, setting, size, vectors)))
-            line = f"{number}/{len(todo)} {setting} in {time.perf_counter() - start:.0f} s"
-            Console(stderr=True).print(line, markup=False, highlight=False)
-    found = {setting: records.find(identity(setting, study, size, vectors)) for setting in todo}
-    unfinished = sum(result is None for result in found.values())
-    published = read_published(HERE / "published.json")
+    shared = shared_setting(study, size, vectors)
+
+    def run_setting(setting: Setting) -> dict[str, object]:
+        return run(setting, study, size, vectors, words_path(runs, setting, size, vectors))
+
+    if not report:
+        run_missing(records, todo, shared, run_setting)
+    results = by_setting(records, Setting, shared)
+    missing, published = count_missing(results, todo), read_published(HERE / "published.json")
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
     folder = runs if quick else HERE
-    write_report(study, size, vectors, collect(found), unfinished, published, folder)
+    write_report(study, size, vectors, collect(results), missing, published, folder)
 
 
 if __name__ == "__main__":

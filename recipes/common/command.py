@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
 from codec.errors import CodecError, UsageError
 
 SizeName = Literal["quick", "reduced", "full"]
+Quick = Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")]
+Report = Annotated[bool, typer.Option("--report", help="Write the report of the finished runs alone.")]
 
 
 def run_command(main: Callable[..., None]) -> None:

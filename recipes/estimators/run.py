@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 
-from recipes.common.command import run_command, size_name
+from recipes.common.command import Quick, Report, run_command, size_name
 from recipes.common.records import Records, by_setting
+from recipes.common.runs import run_missing, shared_setting
 from recipes.estimators.gradients import measure_gradients
 from recipes.estimators.report import write_report
 from recipes.estimators.study import Setting, Size, Study, read_study, settings
@@ -22,22 +21,15 @@ from recipes.image_vqvae.run import finished_runs
 HERE = Path(__file__).resolve().parent
 
 
-def shared_setting(study: Study, size: Size) -> dict[str, Any]:
-    """What all runs of a size have in common, as it is kept with each; more seeds may be added later."""
-    sizes = {
-        field.name for field in dataclasses.fields(study) if isinstance(getattr(study, field.name), Size)
-    }
-    common = {key: value for key, value in dataclasses.asdict(study).items() if key not in sizes}
-    own = {key: value for key, value in dataclasses.asdict(size).items() if key != "seeds"}
-    return {"study": common, "size": own}
+def run(setting: Setting, study: Study, size: Size) -> dict[str, Any]:
+    """Do one run: gradients at a point, or a training."""
+    return (measure_gradients if setting.part == "gradients" else train)(setting, study, size)
 
 
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
+    quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="20 seeds of 20,000 updates.")] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write the report of the finished runs alone.")
-    ] = False,
+    report: Report = False,
     runs: Annotated[Path, typer.Option(help="Folder of finished runs.")] = Path("runs/estimators"),
     images: Annotated[
         Path, typer.Option(help="Finished runs of the image study, to report on as well.")
@@ -49,13 +41,8 @@ def main(
     study = read_study(HERE / "config.yaml")
     size: Size = getattr(study, name)
     records, shared = Records(runs / f"{name}.jsonl"), shared_setting(study, size)
-    todo = [] if report else settings(size)
-    for number, setting in enumerate(todo, start=1):
-        key = {**dataclasses.asdict(setting), **shared}
-        if records.find(key) is None:
-            measured = measure_gradients if setting.part == "gradients" else train
-            records.add(key, measured(setting, study, size))
-            Console(stderr=True).print(f"{number}/{len(todo)} {setting}", markup=False, highlight=False)
+    if not report:
+        run_missing(records, settings(size), shared, lambda setting: run(setting, study, size))
     image_size, image_results = finished_runs(images, name)
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
     write_report(

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 
 from codec.errors import UsageError
 from codec.training.precision import bf16_is_faster
-from recipes.common.command import SizeName, run_command, size_name
+from recipes.common.command import Quick, Report, SizeName, run_command, size_name
 from recipes.common.records import Records, Results, by_setting
+from recipes.common.runs import run_missing
 from recipes.image_vqvae.images import Images, drawn_images, load_images
 from recipes.image_vqvae.report import write_report
 from recipes.image_vqvae.study import Setting, Size, Study, read_study, settings
@@ -36,13 +36,12 @@ def run_all(study: Study, size: Size, images: Images, records: Records) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bf16 = bf16_is_faster(device)
     data = f"{images.source}: {len(images.train):,} images to train on, {len(images.test):,} to test on"
-    runs, console = settings(size), Console(stderr=True, highlight=False)
-    for number, setting in enumerate(runs, start=1):
-        key = {**dataclasses.asdict(setting), **shared_setting(study, size), "data": data}
-        if records.find(key) is None:
-            result = train(setting, study, size.training, images, device, bf16)
-            records.add(key, result)
-            console.print(f"{number}/{len(runs)} {setting}: {result['psnr']:.2f} dB", markup=False)
+    run_missing(
+        records,
+        settings(size),
+        {**shared_setting(study, size), "data": data},
+        lambda setting: train(setting, study, size.training, images, device, bf16),
+    )
 
 
 def finished_runs(folder: Path, name: SizeName) -> tuple[Size, Results[Setting]]:
@@ -54,11 +53,9 @@ def finished_runs(folder: Path, name: SizeName) -> tuple[Size, Results[Setting]]
 
 def main(
     data: Annotated[Path | None, typer.Option(help="CIFAR-10: folder or zip.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
+    quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="The published size, for a GPU.")] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write the report of the finished runs alone.")
-    ] = False,
+    report: Report = False,
     runs: Annotated[Path, typer.Option(help="Folder of finished runs.")] = Path("runs/image_vqvae"),
 ) -> None:
     """Train every setting that is not among the finished runs, then write the report."""

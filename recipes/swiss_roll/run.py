@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
-from recipes.common.command import run_command, size_name
+from recipes.common.command import Quick, Report, run_command, size_name
 from recipes.common.records import Records, by_setting
+from recipes.common.runs import run_missing, shared_setting
 from recipes.swiss_roll.report import write_report
-from recipes.swiss_roll.study import Setting, Size, Study, read_study, settings
+from recipes.swiss_roll.study import Setting, Size, read_study, settings
 from recipes.swiss_roll.train import train
 
 HERE = Path(__file__).resolve().parent
 
 
-def shared_setting(study: Study, size: Size) -> dict[str, Any]:
-    """What all runs of a size have in common, as it is kept with each result; seeds may be added later."""
-    sizes = {
-        field.name for field in dataclasses.fields(study) if isinstance(getattr(study, field.name), Size)
-    }
-    common = {key: value for key, value in dataclasses.asdict(study).items() if key not in sizes}
-    own = {key: value for key, value in dataclasses.asdict(size).items() if key != "seeds"}
-    return {"study": common, "size": own}
-
-
 def main(
-    quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
+    quick: Quick = False,
     full: Annotated[bool, typer.Option("--full", help="20 seeds of 20,000 updates.")] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write the report of the finished runs alone.")
-    ] = False,
+    report: Report = False,
     runs: Annotated[Path, typer.Option(help="Folder of finished runs.")] = Path("runs/swiss_roll"),
 ) -> None:
     """Train every setting that is not among the finished runs, then write the report."""
@@ -43,12 +30,8 @@ def main(
     study = read_study(HERE / "config.yaml")
     size: Size = getattr(study, name)
     records, shared = Records(runs / f"{name}.jsonl"), shared_setting(study, size)
-    todo = [] if report else settings(size)
-    for number, setting in enumerate(todo, start=1):
-        key = {**dataclasses.asdict(setting), **shared}
-        if records.find(key) is None:
-            records.add(key, train(setting, study, size))
-            Console(stderr=True).print(f"{number}/{len(todo)} {setting}", markup=False, highlight=False)
+    if not report:
+        run_missing(records, settings(size), shared, lambda setting: train(setting, study, size))
     # The README holds the figures of a real study; a quick one shows its own beside its runs.
     write_report(study, size, by_setting(records, Setting, shared), runs if quick else HERE)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codec.quantize.complexity import additive_wmops, product_wmops, residual_wmops
 from recipes.common.plots import band, figure, save
+from recipes.common.records import Results
 from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
 from recipes.toy.study import (
     BASELINES,
@@ -44,15 +44,14 @@ _VERDICTS = {"holds": "lower", "does not hold": "higher", "not decided": "undeci
 Errors = Mapping[tuple[str, int, int, str], dict[int, float]]
 
 
-def collect(found: Mapping[Setting, dict[str, Any] | None]) -> Errors:
+def collect(results: Results[Setting]) -> Errors:
     """The mean square errors of the finished runs; the residual search with a beam counts as a method."""
-    errors: dict[tuple[str, int, int, str], dict[int, float]] = defaultdict(dict)
-    for setting, result in found.items():
-        if result is not None:
-            place = (setting.data, setting.dim, setting.bits)
-            errors[*place, setting.method][setting.seed] = result["mse"]
-            if "mse_beam" in result:
-                errors[*place, "residual_beam"][setting.seed] = result["mse_beam"]
+    errors: dict[tuple[str, int, int, str], dict[int, float]] = {}
+    for setting, runs in results.items():
+        place = (setting.data, setting.dim, setting.bits)
+        errors[*place, setting.method] = {seed: run["mse"] for seed, run in runs.items()}
+        if setting.method == "residual":
+            errors[*place, "residual_beam"] = {seed: run["mse_beam"] for seed, run in runs.items()}
     return errors
 
 
@@ -60,11 +59,11 @@ def write_report(
     study: Study,
     size: Size,
     errors: Errors,
-    unfinished: int,
+    missing: int,
     published: Sequence[Published],
     folder: Path,
 ) -> None:
-    """Write ``errors.png`` and the results in ``README.md`` to a folder; ``unfinished`` runs are to come.
+    """Write ``errors.png`` and the results in ``README.md`` to a folder; ``missing`` runs are to come.
 
     A folder without a README gets one that holds the results alone.
     """
@@ -74,8 +73,8 @@ def write_report(
         return
     save(_plot(study, size, errors, published, groups), folder / "errors.png")
     parts = [_PLOT, _facts(study, size, errors)]
-    if unfinished:
-        parts.append(f"{unfinished} runs of this size are not finished yet.")
+    if missing:
+        parts.append(f"{missing} runs of this size are not finished yet.")
     for data, dim in groups:
         known = next((each for each in published if (each.data, each.dim) == (data, dim)), None)
         parts += [f"### {data.capitalize()}, {dim} dimensions", _results(size, errors, data, dim, known)]
