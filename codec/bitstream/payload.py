@@ -91,11 +91,13 @@ class PayloadCoder:
         constant = int(n[0, 0]) if n.min() == n.max() and n[0, 0] < _VARIES else _VARIES
         short = codes.shape[2] < self.block_frames
         mode = constant | (_SHORT if short else 0)
-        body = self._pack_raw(codes, n, constant)
+        coded = None
         if self._tables is not None and not stored:
             coded = self._tables.encode(codes, constant == _VARIES)
-            if len(coded) < len(body):
-                mode, body = mode | _CODED, coded
+        if coded is not None and len(coded) < self._raw_bytes(n, constant):
+            mode, body = mode | _CODED, coded
+        else:
+            body = self._pack_raw(codes, n, constant)
         return bytes([mode]) + (codes.shape[2].to_bytes(2) if short else b"") + body
 
     def unpack(self, payload: bytes) -> Codes:
@@ -175,6 +177,11 @@ class PayloadCoder:
         if constant != _VARIES and constant > self.num_codebooks:
             raise CodecError(f"a payload of {constant} codebooks where the stream has {self.num_codebooks}")
         return frames, constant, at
+
+    def _raw_bytes(self, n: Codes, constant: int) -> int:
+        """The length of a raw body."""
+        bits = int(n.sum()) * self.bits_per_code + (n.size * self._count_bits if constant == _VARIES else 0)
+        return (bits + 7) // 8
 
     def _pack_raw(self, codes: Codes, n: Codes, constant: int) -> bytes:
         """Each frame of a channel as a row: its count where it varies, then its codes."""
