@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codec.quantize.complexity import additive_wmops, product_wmops, residual_wmops
 from recipes.common.plots import band, figure, save
-from recipes.common.records import Results
-from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
+from recipes.common.report import number_text, spread, start_readme, table, write_section
+from recipes.toy.claims import claims
+from recipes.toy.results import LABELS, Errors, finished_groups
 from recipes.toy.study import (
     BASELINES,
     QUANTIZERS,
     Data,
     Published,
-    Setting,
     Size,
     Study,
-    Trained,
-    is_published,
     variance,
+    wmops,
 )
 
 _PLOT = """![errors by bits and by the cost of the search](errors.png)
 
 Bands: the middle 95 % of the runs. Dotted: published; dashed: codebooks from k-means."""
-_LABELS = {
-    "residual": "residual",
-    "residual_beam": "residual, beam 16",
-    "additive": "additive",
-    "product": "product",
-    "kmeans_residual": "residual, k-means",
-    "kmeans_product": "product, k-means",
-    "product_rotated": "product, rotated",
-    "opq": "product, rotated, k-means (OPQ)",
-    "minibatch_residual": "residual, MiniBatchKMeans",
-    "lsq": "additive, least squares (LSQ)",
-}
+_CLAIMS = """How much smaller the error is in %, seed by seed, with Student's 95 % interval: a claim "holds"
+where the interval is above zero. The residual search with a beam and LSQ are beyond what was published. Costs
+are those of the searches as they are done here; between its rates the cheaper one's error is interpolated."""
 _COLORS = {"residual": "tab:blue", "additive": "tab:red", "product": "tab:green"}
-_VERDICTS = {"holds": "lower", "does not hold": "higher", "not decided": "undecided", "equal": "equal"}
-# Errors by (data, dimensions, bits, method), then by seed.
-Errors = Mapping[tuple[str, int, int, str], dict[int, float]]
-
-
-def collect(results: Results[Setting]) -> Errors:
-    """The mean square errors of the finished runs; the residual search with a beam counts as a method."""
-    errors: dict[tuple[str, int, int, str], dict[int, float]] = {}
-    for setting, runs in results.items():
-        place = (setting.data, setting.dim, setting.bits)
-        errors[*place, setting.method] = {seed: run["mse"] for seed, run in runs.items()}
-        if setting.method == "residual":
-            errors[*place, "residual_beam"] = {seed: run["mse_beam"] for seed, run in runs.items()}
-    return errors
 
 
 def write_report(
@@ -67,7 +42,7 @@ def write_report(
 
     A folder without a README gets one that holds the results alone.
     """
-    readme, groups = start_readme(folder), _groups(size, errors)
+    readme, groups = start_readme(folder), finished_groups(size, errors)
     if not groups:
         write_section(readme, "results", "No run of this size is finished yet.")
         return
@@ -75,22 +50,11 @@ def write_report(
     parts = [_PLOT, _facts(study, size, errors)]
     if missing:
         parts.append(f"{missing} runs of this size are not finished yet.")
+    parts += ["### What was claimed, and what is found here", _CLAIMS, claims(study, size, errors)]
     for data, dim in groups:
         known = next((each for each in published if (each.data, each.dim) == (data, dim)), None)
         parts += [f"### {data.capitalize()}, {dim} dimensions", _results(size, errors, data, dim, known)]
-        parts.append(_claims(size, errors, data, dim))
     write_section(readme, "results", "\n\n".join(parts))
-
-
-def _groups(size: Size, errors: Errors) -> list[tuple[Data, int]]:
-    """The kinds of vectors with finished runs, published ones first."""
-    groups: list[tuple[Data, int]] = [
-        (data, dim)
-        for dim in size.dims
-        for data in ("correlated", "uncorrelated")  # type: ignore[misc]
-        if any(errors.get((data, dim, bits, "residual")) for bits in size.bits)
-    ]
-    return sorted(groups, key=lambda group: not is_published(*group))
 
 
 def _facts(study: Study, size: Size, errors: Errors) -> str:
@@ -107,50 +71,18 @@ def _facts(study: Study, size: Size, errors: Errors) -> str:
 
 def _results(size: Size, errors: Errors, data: Data, dim: int, published: Published | None) -> str:
     methods = [
-        method for method in _LABELS if any(errors.get((data, dim, bits, method)) for bits in size.bits)
+        method for method in LABELS if any(errors.get((data, dim, bits, method)) for bits in size.bits)
     ]
     digits = 3 if variance(data) < 100 else 2
     rows = []
     for method in methods:
         seeds = [list(errors.get((data, dim, bits, method), {}).values()) for bits in size.bits]
-        rows.append([_LABELS[method], *(spread(values, digits) for values in seeds)])
+        rows.append([LABELS[method], *(spread(values, digits) for values in seeds)])
         if published is not None and method in QUANTIZERS:
             known = dict(zip(published.bits, getattr(published, method), strict=True))
             cells = [f"{known[bits]:.{digits}f}" if bits in known else "-" for bits in size.bits]
             rows.append([f"*{method}, published*", *cells])
     return table(["bits", *map(str, size.bits)], rows)
-
-
-def _claims(size: Size, errors: Errors, data: Data, dim: int) -> str:
-    """By how much the first of two methods has the smaller error, seed by seed, and a verdict."""
-    pairs = [
-        ("residual", "kmeans_residual"),
-        ("product", "kmeans_product"),
-        ("additive", "residual"),
-        ("additive", "residual_beam"),
-        ("residual", "product"),
-        ("product", "additive"),
-        ("additive", "lsq"),
-    ]
-    rows = []
-    for first, second in pairs:
-        cells = []
-        for bits in size.bits:
-            low = errors.get((data, dim, bits, first), {})
-            high = errors.get((data, dim, bits, second), {})
-            gains = [100 * (1 - low[seed] / high[seed]) for seed in sorted(low.keys() & high.keys())]
-            cells.append(f"{spread(gains, 2)}, {_VERDICTS[verdict(gains)]}" if gains else "-")
-        if set(cells) != {"-"}:
-            rows.append([f"{_LABELS[first]} against {_LABELS[second]}", *cells])
-    head = "How much smaller the error of the first is, in %, and whether the interval leaves zero out:"
-    return f"{head}\n\n{table(['bits', *map(str, size.bits)], rows)}"
-
-
-def _wmops(study: Study, dim: int, bits: int, method: Trained) -> float:
-    sizes = (dim, study.num_codebooks, 2 ** (bits // study.num_codebooks))
-    if method == "additive":
-        return additive_wmops(*sizes, study.beam)
-    return residual_wmops(*sizes, "mac") if method == "residual" else product_wmops(*sizes, "mac")
 
 
 def _plot(
@@ -167,7 +99,7 @@ def _plot(
             values = [list(errors.get((data, dim, bits, method), {}).values()) for bits in size.bits]
             style = {"color": _COLORS[method]}
             band(by_bits, size.bits, values, method, **style)
-            costs = [_wmops(study, dim, bits, method) for bits in size.bits]
+            costs = [wmops(study, dim, bits, method) for bits in size.bits]
             band(by_cost, costs, values, method, **style)
             for each in known:
                 shown = dict(zip(each.bits, getattr(each, method), strict=True))
@@ -176,7 +108,7 @@ def _plot(
         for method in BASELINES:
             values = [list(errors.get((data, dim, bits, method), {}).values()) for bits in size.bits]
             color = _COLORS[method.removeprefix("kmeans_")]
-            band(by_bits, size.bits, values, _LABELS[method], color=color, ls="--")
+            band(by_bits, size.bits, values, LABELS[method], color=color, ls="--")
         by_bits.set(xlabel="bits", ylabel="mean square error", title=f"{data}, {dim} dimensions")
         by_cost.set(xlabel="million operations a vector", xscale="log", title="by the cost of the search")
         by_bits.legend(fontsize=6)

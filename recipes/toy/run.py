@@ -12,7 +12,8 @@ from codec.config import to_mapping
 from recipes.common.command import Quick, Report, run_command, size_name
 from recipes.common.records import Records, by_setting
 from recipes.common.runs import count_missing, run_missing
-from recipes.toy.report import collect, write_report
+from recipes.toy.report import write_report
+from recipes.toy.results import collect
 from recipes.toy.study import Setting, Size, Study, read_published, read_study, settings
 from recipes.toy.train import run
 

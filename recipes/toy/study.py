@@ -13,6 +13,7 @@ from torch import Tensor
 
 from codec.config import from_mapping, read_yaml
 from codec.errors import CodecError
+from codec.quantize.complexity import additive_wmops, product_wmops, residual_wmops
 from recipes.common.baselines import Baseline
 from recipes.common.vectors import Training
 
@@ -126,6 +127,14 @@ def _settings(size: Size, data: Data, dim: int, methods: tuple[Method, ...]) -> 
 def is_published(data: Data, dim: int) -> bool:
     """Whether there are published figures of such vectors: of correlated ones at 64 dimensions alone."""
     return data == "uncorrelated" or dim == 64
+
+
+def wmops(study: Study, dim: int, bits: int, method: Trained) -> float:
+    """Million operations to search a vector as it is done here: see `codec.quantize.complexity`."""
+    sizes = (dim, study.num_codebooks, 2 ** (bits // study.num_codebooks))
+    if method == "additive":
+        return additive_wmops(*sizes, study.beam)
+    return residual_wmops(*sizes, "mac") if method == "residual" else product_wmops(*sizes, "mac")
 
 
 def variance(data: Data) -> float:

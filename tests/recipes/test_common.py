@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ import torch
 from codec.errors import CodecError
 from codec.quantize import ResidualVQ
 from recipes.common.care import replace_words, start_uniform
+from recipes.common.claims import Claim, at_cost, claims_table, no_more_than
 from recipes.common.command import run_command, size_name
-from recipes.common.records import Records
+from recipes.common.records import Records, by_setting
 from recipes.common.report import interval, number_text, spread, verdict, write_section
+from recipes.common.runs import count_missing, run_missing
 
 
 def test_finished_runs_survive_and_a_torn_line_does_not_count(tmp_path: Path) -> None:
@@ -119,3 +122,63 @@ def test_a_command_line_ends_with_a_sentence_and_its_code(
         run_command(study)
     assert end.value.code == 2
     assert capsys.readouterr().err == "error: --quick and --full exclude each other\n"
+
+
+def test_a_table_of_claims_says_what_holds_where() -> None:
+    rising = Claim("a above b", {8: [1.0, 1.1, 0.9], 12: [-1.0, -1.1, -0.9], 16: [1.0], 20: []})
+    found = claims_table("bits", (8, 12, 16, 20), [rising, Claim("c above d", {8: []})], digits=1)
+    where = "holds at 8; does not hold at 12; not decided at 16"
+    assert found.splitlines()[2:] == [f"| a above b | 1.0 ± 0.2 | -1.0 ± 0.2 | 1.0 | - | {where} |"]
+    alike = Claim("a above b", {8: [1.0, 1.1, 0.9], 12: [2.0, 2.1, 1.9]})
+    assert claims_table("bits", (8, 12), [alike], digits=1).endswith("| holds |")
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([-0.1, 0.0, 0.1], "holds"),
+        ([-3.0, -3.1, -2.9], "does not hold"),
+        ([-1.0, 1.0, 0.5], "not decided"),
+        ([0.1], "not decided"),
+        ([], "not run"),
+    ],
+)
+def test_closeness_needs_the_whole_interval(differences: list[float], expected: str) -> None:
+    assert no_more_than(1.0)(differences) == expected
+
+
+def test_values_at_a_cost_lie_between_points_over_its_logarithm() -> None:
+    points = {1.0: 0.0, 100.0: 2.0, 1000.0: 5.0}
+    assert at_cost(points, 10.0) == pytest.approx(1.0)
+    assert at_cost(points, 1000.0) == 5.0
+    assert at_cost(points, 0.99) is None
+    assert at_cost(points, 1001.0) is None
+    assert at_cost({}, 1.0) is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One run of a study that squares numbers."""
+
+    number: int
+    seed: int
+
+
+def test_runs_that_are_there_are_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    todo = [Setting(number, seed) for number in (2, 3) for seed in (0, 1)]
+    path, done = tmp_path / "study.jsonl", []
+
+    def run(setting: Setting) -> dict[str, int]:
+        done.append(setting)
+        return {"square": setting.number**2}
+
+    run_missing(Records(path), todo[:3], {"size": 5}, run)
+    results = by_setting(Records(path), Setting, {"size": 5})
+    assert count_missing(results, todo) == 1
+    run_missing(Records(path), todo, {"size": 5}, run)
+    assert done == todo
+    assert by_setting(Records(path), Setting, {"size": 5})[Setting(3, 0)] == {
+        seed: {"square": 9} for seed in (0, 1)
+    }
+    assert count_missing(by_setting(Records(path), Setting, {"size": 6}), todo) == 4
+    assert capsys.readouterr().err.count("Setting(number=3, seed=1) in 0 s") == 1
