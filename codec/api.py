@@ -19,8 +19,8 @@ from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.pcm import as_frames
 from codec.playback import as_codes
-from codec.resample import Resampler
 from codec.streaming import StreamDecoder, StreamEncoder
+from codec.streaming.latents import LatentStream
 
 Audio = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -67,7 +67,7 @@ class Codec:
         bitrate: float | None = None,
         num_codebooks: int | None = None,
     ) -> bytes:
-        """Encode audio ``[T]`` or ``[T, C]`` into a bitstream.
+        """Encode audio ``[T]`` or ``[T, C]`` into a bitstream; direct current is taken out of it.
 
         Args:
             audio: float32, full scale at 1.
@@ -86,6 +86,7 @@ class Codec:
     def decode(self, data: bytes) -> tuple[Audio, int]:
         """Decode a bitstream: audio ``[T]``, or ``[T, C]`` for several channels, and its sample rate.
 
+        All samples lie within full scale, -1 to 1.
         Damage is concealed and told in a warning; :class:`codec.streaming.StreamDecoder` lists its places.
 
         Raises:
@@ -132,6 +133,8 @@ class Codec:
     def from_tokens(self, codes: Codes, length: int | None = None) -> Audio:
         """Audio ``[length]`` at the model's rate of codes ``[M, F]``; by default all that they carry.
 
+        All samples lie within full scale, -1 to 1.
+
         Raises:
             CodecError: a code is out of range.
             UsageError: the frames carry less than ``length`` samples, or these are no codes ``[M, F]``.
@@ -139,15 +142,13 @@ class Codec:
         channels = as_codes(codes)
         if len(channels) != 1 or (length is not None and length < 0):
             raise UsageError(f"give codes [M, F] and a length from 0 on, not {np.shape(codes)} and {length}")
-        engine = Engine(self.model)
-        audio, _ = engine.synthesize(channels[0], engine.start_decoder())
-        samples: Audio = audio[self.model.delay :].cpu().numpy()
+        samples: Audio = StreamDecoder(self.model).push_codes(codes)[:, 0]
         if length is not None and length > len(samples):
             raise UsageError(f"{channels.shape[2]} frames carry {len(samples)} samples, not {length}")
         return samples[:length]
 
     def latents(self, audio: Audio, sample_rate: int) -> Latents:
-        """The normalized latents ``[D, F]`` of a mono clip ``[T]``, before quantization."""
+        """The normalized latents ``[D, F]`` of a mono clip ``[T]``, before quantization; see `encode`."""
         z: Latents = self._latents(audio, sample_rate).cpu().numpy()
         return z
 
@@ -155,9 +156,5 @@ class Codec:
         frames = as_frames(audio)
         if frames.shape[1] != 1:
             raise UsageError(f"tokens are made of mono clips, and this one has {frames.shape[1]} channels")
-        resampler = Resampler(sample_rate, self.sample_rate, 1)
-        mono = np.concatenate([resampler.push(frames), resampler.flush()])[:, 0]
-        padded = np.zeros(self.model.num_frames(len(mono)) * self.model.config.hop, np.float32)
-        padded[: len(mono)] = mono
-        engine = Engine(self.model)
-        return engine.latents(torch.from_numpy(padded), engine.start_encoder())[0]
+        stream = LatentStream(Engine(self.model), sample_rate, 1)
+        return stream.push(frames).join(stream.flush()).z[0]

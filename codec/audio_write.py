@@ -21,7 +21,7 @@ from codec.audio_encoders import (
 )
 from codec.bitstream.metadata import Tags
 from codec.errors import UsageError
-from codec.pcm import RawFormat, count_clipped
+from codec.pcm import RawFormat
 
 Target = str | os.PathLike[str] | io.RawIOBase
 
@@ -62,7 +62,6 @@ class AudioWriter:
 
     Attributes:
         name: the target, as messages name it.
-        clipped: samples so far that lay beyond -1 to 1; formats of floating point keep them as they are.
 
     Raises:
         UsageError: the suffix or subtype is unknown, the container does not take the sound, or the target
@@ -84,7 +83,6 @@ class AudioWriter:
         if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):
             raise ValueError(f"{raw} contradicts {sample_rate} Hz and {channels} channels")
         self.channels = channels
-        self.clipped = 0
         self._closed = False
         self._sink = _StreamSink(target) if isinstance(target, io.RawIOBase) else AtomicFile(target, force)
         self.name = self._sink.name
@@ -97,7 +95,7 @@ class AudioWriter:
             raise
 
     def write(self, pcm: Samples) -> None:
-        """Write samples `[n, C]`.
+        """Write samples `[n, C]`; formats of floating point keep what lies beyond -1 to 1, others cut it.
 
         Raises:
             ValueError: the array has another number of channels.
@@ -105,7 +103,6 @@ class AudioWriter:
         if pcm.ndim != 2 or pcm.shape[1] != self.channels:
             raise ValueError(f"expected samples [n, {self.channels}], got {list(pcm.shape)}")
         if not self._keeps_all:
-            self.clipped += count_clipped(pcm)
             pcm = np.clip(pcm, -1.0, 1.0)
         self._encoder.write(pcm)
 

@@ -130,10 +130,6 @@ class Engine:
         """Latents ``[D, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
         return self._audio(z, state, self.check_rows())
 
-    def synthesize(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
-        """Codes ``[M, F]`` to audio ``[F * hop]``, the decoder's delay late, and the state after it."""
-        return self.play(self.dequantize(codes), state)
-
     @torch.inference_mode()
     def landmarks(self) -> Landmarks:
         """Where concealment finds its way among the latents; computed once for each model."""

@@ -69,8 +69,8 @@ def quantize(pcm: NDArray[np.float32], bits: int) -> NDArray[np.int32]:
 
 
 def count_clipped(pcm: NDArray[np.float32]) -> int:
-    """The number of samples beyond full scale (-1 to 1)."""
-    return int(np.count_nonzero(np.abs(pcm) > 1.0))
+    """The number of samples at full scale, where clipping left them, or beyond."""
+    return int(np.count_nonzero(np.abs(pcm) >= 1.0))
 
 
 def to_bytes(pcm: NDArray[np.float32], subtype: str) -> bytes:

@@ -38,7 +38,7 @@ def as_codes(codes: NDArray[np.int64]) -> Tensor:
 
 
 class Playback:
-    """Turns codes into audio at the rate of the stream.
+    """Turns codes into audio at the rate of the stream, within full scale: no sample lies beyond -1 or 1.
 
     Args:
         engine: of the model.
@@ -102,7 +102,7 @@ class Playback:
 
     def finish(self, num_samples: int | None) -> Pcm:
         """The rest of the audio: up to ``num_samples`` in all, or all that was sent where no footer tells."""
-        held = np.concatenate([self._held, self._resampler.flush()])
+        held = np.concatenate([self._held, _within_scale(self._resampler.flush())])
         if num_samples is None:
             return held
         missing = num_samples - self._emitted
@@ -140,8 +140,13 @@ class Playback:
         self._frames += len(samples) // self._header.hop
         dropped = min(self._to_drop, len(samples))
         self._to_drop -= dropped
-        ready = np.concatenate([self._held, self._resampler.push(samples[dropped:])])
+        ready = np.concatenate([self._held, _within_scale(self._resampler.push(samples[dropped:]))])
         keep = max(len(ready) - self._hold, 0)
         self._held = ready[keep:]
         self._emitted += keep
         return ready[:keep]
+
+
+def _within_scale(pcm: Pcm) -> Pcm:
+    """Cut what the decoder or the resampler overshoots by, as every format of integers would."""
+    return np.clip(pcm, -1.0, 1.0)

@@ -116,10 +116,10 @@ def test_copies_of_a_file_are_equal(tmp_path: Path, pcm: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
-def test_clipping_is_counted_and_does_not_wrap(tmp_path: Path, name: str) -> None:
+def test_what_lies_beyond_is_cut_and_does_not_wrap(tmp_path: Path, name: str) -> None:
     pcm = np.zeros((2000, 1), np.float32)
     pcm[[10, 20, 30, 40], 0] = [1.5, -1.5, 1.0, -1.0]
-    assert write(tmp_path / name, pcm).clipped == 2
+    write(tmp_path / name, pcm)
     if name != "a.ogg":
         read, _ = soundfile.read(tmp_path / name, dtype="int16")
         assert read[[10, 20, 30, 40]].tolist() == [32767, -32768, 32767, -32768]
@@ -127,7 +127,7 @@ def test_clipping_is_counted_and_does_not_wrap(tmp_path: Path, name: str) -> Non
 
 def test_floating_point_keeps_what_lies_beyond(tmp_path: Path) -> None:
     pcm = np.array([[1.5], [-2.0]], np.float32)
-    assert write(tmp_path / "a.wav", pcm, subtype="FLOAT").clipped == 0
+    write(tmp_path / "a.wav", pcm, subtype="FLOAT")
     assert soundfile.read(tmp_path / "a.wav", dtype="float32")[0].tolist() == [1.5, -2.0]
 
 

@@ -64,7 +64,7 @@ def run(model: CodecModel, sizes: Sequence[int]) -> Coded:
         pcm = audio[start * model.config.hop : end * model.config.hop]
         z, encoder_state = engine.latents(pcm, encoder_state)
         codes = engine.search(z, limits[start:end])
-        sound, decoder_state = engine.synthesize(codes, decoder_state)
+        sound, decoder_state = engine.play(engine.dequantize(codes), decoder_state)
         parts.append((z, codes, sound))
     return Coded(*(torch.cat(pieces, dim=-1) for pieces in zip(*parts, strict=True)))
 
@@ -162,7 +162,7 @@ def test_no_frames_are_fine(name: str) -> None:
     assert z.shape == (16, 0)
     codes = engine.search(z, torch.zeros(0, dtype=torch.int64))
     assert codes.shape == (4, 0)
-    audio, _ = engine.synthesize(codes, engine.start_decoder())
+    audio, _ = engine.play(engine.dequantize(codes), engine.start_decoder())
     assert audio.shape == (0,)
     assert all(map(torch.equal, tensors(state), tensors(engine.start_encoder())))
 

@@ -22,7 +22,7 @@ from codec.damage import Damage
 from codec.errors import UsageError
 from codec.loss import parse_loss
 from codec.model import CodecModel
-from codec.pcm import RawFormat, Samples
+from codec.pcm import RawFormat, Samples, count_clipped
 from codec.streaming import SpanDecoder, StreamDecoder
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ class _Decoding:
         self._breaks_off = not stream.live
         self._strict = strict
         self._samples = 0
+        self._clipped = 0
         self._started = time.perf_counter()
 
     def run(self, advance: Advance) -> None:
@@ -206,6 +207,7 @@ class _Decoding:
             if self._strict and not self._stop.received:
                 refuse_damage(self._sound.damage, self._name)
             self._samples += len(pcm)
+            self._clipped += count_clipped(pcm)
             with self._stop.raising() if self._breaks_off else nullcontext():
                 self._writer.write(pcm)
 
@@ -229,7 +231,7 @@ class _Decoding:
             elapsed=time.perf_counter() - self._started,
             ended_by=self._stop.reason,
             warnings=self._warnings(),
-            clipped_samples=self._writer.clipped,
+            clipped_samples=self._clipped,
             damage=damage_values(sound.damage, header),
             start_seconds=sound.start,
         )

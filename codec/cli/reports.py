@@ -117,7 +117,7 @@ class DecodeReport(Report):
     """One decoded file.
 
     Attributes:
-        clipped_samples: how many lay beyond full scale.
+        clipped_samples: how many lie at full scale, where decoding cuts what is beyond.
         damage: concealed spans: see `codec.cli.damage.damage_values`.
         start_seconds: where in the stream the sound begins, None where it is all of it.
     """

@@ -26,7 +26,8 @@ Pcm = Samples
 class StreamDecoder:
     """Decodes one stream of bytes; holds all its state, so that one model serves many streams.
 
-    From a container, audio is held back by a frame, since only the footer tells where the last frame ends.
+    All audio lies within full scale: what would go beyond -1 or 1 is cut there. From a container it is held
+    back by a frame, since only the footer tells where the last frame ends.
     What is lost is concealed when the next block or packet is at hand, between the two, or at once when
     ``lost`` says so. A copy (``copy.deepcopy``) saves a stream: it goes on by itself, and shares the model.
     No method waits for anything but the processor, which other threads may use meanwhile: in asyncio, call
