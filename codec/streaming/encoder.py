@@ -26,8 +26,8 @@ Pcm = Samples
 class StreamEncoder:
     """Encodes one stream of audio; holds all its state, so that one model serves many streams.
 
-    Equal audio and options give equal bytes, however the audio is cut. A copy (``copy.deepcopy``) saves a
-    stream: it goes on by itself, and shares the model.
+    Equal audio and options give equal bytes, however the audio is cut. Direct current is taken out before
+    anything is coded. A copy (``copy.deepcopy``) saves a stream: it goes on by itself, and shares the model.
 
     Args:
         model: the codec.

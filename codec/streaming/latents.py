@@ -12,6 +12,7 @@ from torch import Tensor
 from codec.engine import Engine
 from codec.pcm import Samples, as_frames
 from codec.resample import Resampler
+from codec.streaming.dc_blocker import DcBlocker
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Frames:
 
 
 class LatentStream:
-    """Resamples one stream and takes it through the encoder network; holds its state.
+    """Resamples one stream, takes direct current out, and encodes it into latents; holds its state.
 
     Args:
         engine: of the model.
@@ -54,6 +55,7 @@ class LatentStream:
         self._engine = engine
         self._channels = channels
         self._resampler = Resampler(sample_rate, engine.model.config.sample_rate, channels)
+        self._blocker = DcBlocker(engine.model.config.sample_rate, channels)
         self._states = [engine.start_encoder() for _ in range(channels)]
         self._pending = np.zeros((0, channels), np.float32)
         self._coded = 0  # samples at the model's rate that have become frames
@@ -72,12 +74,12 @@ class LatentStream:
         """
         pcm = as_frames(pcm, self._channels)
         self.samples += len(pcm)
-        return self._take(self._resampler.push(pcm))
+        return self._take(self._blocker.push(self._resampler.push(pcm)))
 
     def flush(self) -> Frames:
         """End the audio, and return the frames that are left, the last filled up with silence."""
         model = self._engine.model
-        frames = self._take(self._resampler.flush())
+        frames = self._take(self._blocker.push(self._resampler.flush()))
         wanted = model.num_frames(self._coded + len(self._pending)) * model.config.hop
         padding = wanted - self._coded - len(self._pending)
         return frames.join(self._take(np.zeros((padding, self._channels), np.float32)))
