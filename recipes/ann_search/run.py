@@ -12,7 +12,8 @@ import typer
 
 from codec.config import to_mapping
 from codec.errors import UsageError
-from recipes.ann_search.report import collect, write_report
+from recipes.ann_search.report import write_report
+from recipes.ann_search.results import collect
 from recipes.ann_search.study import CODEBOOKS, Setting, Size, Study, read_published, read_study, settings
 from recipes.ann_search.train import run
 from recipes.ann_search.vecs import SearchSet, make_search_set, read_search_set
@@ -31,7 +32,7 @@ def shared_setting(study: Study, size: Size, vectors: SearchSet) -> dict[str, An
 
 def words_path(folder: Path, setting: Setting, size: Size, vectors: SearchSet) -> Path:
     """Where the trained codebooks of a setting are kept."""
-    method = CODEBOOKS.get(setting.method, setting.method)  # type: ignore[call-overload]
+    method = CODEBOOKS.get(setting.method, setting.method)
     digest = hashlib.sha256(json.dumps(_fitted(size, vectors)).encode()).hexdigest()[:8]
     name = f"{method}-{setting.num_codebooks}-{setting.bits}-{setting.seed}-{digest}.safetensors"
     return folder / "words" / name

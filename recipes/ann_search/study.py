@@ -14,7 +14,7 @@ from recipes.common.baselines import Baseline
 from recipes.common.vectors import Training
 
 Quantizer = Literal["residual", "additive", "product", "product_rotated"]
-Search = Literal["residual_beam", "additive_polished"]
+Search = Literal["residual_beam", "additive_polished", "lsq_searched"]
 Method = Quantizer | Search | Baseline
 
 QUANTIZERS: tuple[Quantizer, ...] = ("residual", "additive", "product")
@@ -28,9 +28,14 @@ METHODS: tuple[Method, ...] = (
     "residual_beam",
     "product_rotated",
     "opq",
+    "lsq_searched",
 )
 # Whose codebooks a search works on.
-CODEBOOKS: dict[Search, Quantizer] = {"residual_beam": "residual", "additive_polished": "additive"}
+CODEBOOKS: dict[Method, Method] = {
+    "residual_beam": "residual",
+    "additive_polished": "additive",
+    "lsq_searched": "lsq",
+}
 # How many found vectors count.
 DEPTHS = (1, 2, 4, 8, 10, 16, 32, 64, 100, 128, 256, 512, 1000)
 MANY_CODEBOOKS, MANY_BITS = 8, 64
@@ -39,7 +44,7 @@ FEW_CODEBOOKS = 4
 
 @dataclass(frozen=True)
 class Size:
-    """How much runs: ``seeds`` runs at 64 bit, ``lsq_seeds`` of least squares, which take many minutes each.
+    """How much runs: ``seeds`` runs at 64 bit, ``lsq_seeds`` of least squares, which take many minutes.
 
     ``cost_bits`` in ``cost_seeds`` runs are for recall against complexity. The additive search has ``beam``,
     in training ``train_beam``.
@@ -99,14 +104,14 @@ def read_published(path: Path) -> dict[str, Any]:
 
 
 def settings(size: Size) -> list[Setting]:
-    """All runs of a size: the first seed at 64 bit, then the costs, then further seeds."""
+    """All runs of a size, seed by seed: those at 64 bit, then the costs."""
     many = [
         Setting(MANY_CODEBOOKS, MANY_BITS, method, seed)
         for seed, method in itertools.product(range(size.seeds), METHODS)
-        if method != "lsq" or seed < size.lsq_seeds
+        if CODEBOOKS.get(method, method) != "lsq" or seed < size.lsq_seeds
     ]
     few = [
         Setting(FEW_CODEBOOKS, bits, method, seed)
         for seed, bits, method in itertools.product(range(size.cost_seeds), size.cost_bits, QUANTIZERS)
     ]
-    return [run for run in many if run.seed == 0] + few + [run for run in many if run.seed > 0]
+    return sorted(many + few, key=lambda run: run.seed)

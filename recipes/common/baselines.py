@@ -46,6 +46,16 @@ def fit_baseline(name: Baseline, x: Tensor, num_codebooks: int, bits: int, seed:
     return fits[name](x, num_codebooks, bits, seed)
 
 
+def fit_lsq(x: Tensor, num_codebooks: int, bits: int, seed: int) -> tuple[Coder, Tensor]:
+    """The baseline "lsq" of `fit_baseline`, and its words ``[M, K, D]``, for other searches."""
+    faiss = _faiss()
+    quantizer = faiss.LocalSearchQuantizer(x.shape[1], num_codebooks, bits)
+    quantizer.random_seed = seed
+    quantizer.train(x.numpy())
+    words = torch.from_numpy(faiss.vector_to_array(quantizer.codebooks))
+    return _coder(quantizer), words.view(num_codebooks, 2**bits, x.shape[1])
+
+
 def _faiss() -> Any:
     faiss = require("faiss", extra="recipes")
     faiss.omp_set_num_threads(torch.get_num_threads())
@@ -101,10 +111,7 @@ def _opq(x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:
 
 
 def _lsq(x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:
-    quantizer = _faiss().LocalSearchQuantizer(x.shape[1], num_codebooks, bits)
-    quantizer.random_seed = seed
-    quantizer.train(x.numpy())
-    return _coder(quantizer)
+    return fit_lsq(x, num_codebooks, bits, seed)[0]
 
 
 def _minibatch_residual(x: Tensor, num_codebooks: int, bits: int, seed: int) -> Coder:

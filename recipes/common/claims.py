@@ -31,6 +31,8 @@ def claims_table(unit: str, positions: Sequence[int], claims: Sequence[Claim], d
             cells = [spread(values, digits) for values in known.values()]
             found = {at: claim.judge(values) for at, values in known.items() if values}
             rows.append([claim.sentence, *cells, summary(found)])
+    if not rows:
+        return "Too few runs are finished to hold two against each other."
     return table([unit, *map(str, positions), "found"], rows)
 
 

@@ -105,10 +105,10 @@ def _plot(
                 shown = dict(zip(each.bits, getattr(each, method), strict=True))
                 bits = [at for at in size.bits if at in shown]
                 by_bits.plot(bits, [shown[at] for at in bits], ":", label=f"{method}, published", **style)
-        for method in BASELINES:
-            values = [list(errors.get((data, dim, bits, method), {}).values()) for bits in size.bits]
-            color = _COLORS[method.removeprefix("kmeans_")]
-            band(by_bits, size.bits, values, LABELS[method], color=color, ls="--")
+        for name in BASELINES:
+            values = [list(errors.get((data, dim, bits, name), {}).values()) for bits in size.bits]
+            color = _COLORS[name.removeprefix("kmeans_")]
+            band(by_bits, size.bits, values, LABELS[name], color=color, ls="--")
         by_bits.set(xlabel="bits", ylabel="mean square error", title=f"{data}, {dim} dimensions")
         by_cost.set(xlabel="million operations a vector", xscale="log", title="by the cost of the search")
         by_bits.legend(fontsize=6)

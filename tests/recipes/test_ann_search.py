@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from codec.errors import CodecError, UsageError
+from recipes.ann_search.report import write_report
 from recipes.ann_search.run import HERE, main
-from recipes.ann_search.study import read_study, settings
+from recipes.ann_search.study import DEPTHS, Setting, read_published, read_study, settings
+from recipes.ann_search.train import run
 from recipes.ann_search.vecs import make_search_set, ranks_of_nearest, read_search_set, read_vecs
 
 
@@ -119,3 +121,38 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
         main(runs=tmp_path)
     with pytest.raises(CodecError, match="learn"):
         main(data=tmp_path, runs=tmp_path)
+
+
+def test_the_words_of_lsq_are_searched_as_ours(tmp_path: Path) -> None:
+    pytest.importorskip("faiss", reason="of the extra recipes")
+    study = read_study(HERE / "config.yaml")
+    made, words = make_search_set(learn=600, base=200, query=20, dim=8, seed=0), tmp_path / "lsq"
+    errors = {}
+    for method in ("lsq", "lsq_searched"):
+        found = run(Setting(2, 8, method, 0), study, study.quick, made, words)  # type: ignore[arg-type]
+        errors[method] = found["error"]
+        # The second takes the words that the first has left.
+        assert ("train_seconds" in found) == (method == "lsq")
+    assert errors["lsq_searched"] <= errors["lsq"] * (1 + 1e-6)
+    words.unlink()
+    assert "train_seconds" in run(Setting(2, 8, "lsq_searched", 0), study, study.quick, made, words)
+
+
+def test_a_report_of_single_runs_decides_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="of the extra recipes")
+    study = read_study(HERE / "config.yaml")
+    vectors = make_search_set(learn=10, base=20, query=5, dim=8, seed=0)
+    recall = {str(depth): min(1.0, 0.1 * number) for number, depth in enumerate(DEPTHS)}
+    found = {"recall": recall, "error": 0.5, "encode_us": 1.0}
+    results = {(8, 64, "residual"): {0: found}}
+    write_report(study, study.reduced, vectors, results, 9, read_published(HERE / "published.json"), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "9 runs of this size are not finished yet." in text
+    assert "Too few runs are finished" in text
+    better = {**found, "recall": {depth: value + 0.01 for depth, value in recall.items()}}
+    results[8, 64, "additive"] = {0: better}
+    write_report(study, study.reduced, vectors, results, 8, read_published(HERE / "published.json"), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "| additive, beam 16 above residual | 1.0 |" in text
+    assert "not decided" in text
+    assert "| holds" not in text

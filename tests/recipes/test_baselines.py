@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from codec.errors import CodecError
-from codec.quantize import ProductVQ, ResidualVQ
-from recipes.common.baselines import Baseline, fit_baseline
+from codec.quantize import AdditiveVQ, ProductVQ, ResidualVQ
+from recipes.common.baselines import Baseline, fit_baseline, fit_lsq
 from recipes.common.vectors import Training, code_vectors, train_on_vectors
 
 FAISS = {"kmeans_residual", "kmeans_product", "opq", "lsq"}
@@ -24,6 +24,20 @@ def vectors(count: int, seed: int) -> Tensor:
 
 def error(decoded: Tensor, x: Tensor) -> float:
     return float((decoded - x).square().mean() / x.square().mean())
+
+
+def test_the_words_of_lsq_are_those_of_its_codes() -> None:
+    faiss = pytest.importorskip("faiss", reason="of the extra recipes")
+    learn = vectors(500, seed=1)
+    code, words = fit_lsq(learn, num_codebooks=2, bits=4, seed=0)
+    ours = AdditiveVQ(8, 2, 16, beam=256).requires_grad_(False)
+    ours.words.copy_(words)
+    decoded = code(learn)
+    codes = torch.cdist(decoded, (words[0].unsqueeze(1) + words[1]).flatten(0, 1)).argmin(1)
+    found = ours.decode(torch.stack([codes // 16, codes % 16], dim=1))
+    torch.testing.assert_close(found, decoded, atol=1e-5, rtol=1e-5)
+    # Of two codebooks this beam holds all pairs: no search finds better ones.
+    assert error(code_vectors(ours, learn), learn) <= error(decoded, learn) * (1 + 1e-6), faiss.__version__
 
 
 @pytest.mark.parametrize("name", get_args(Baseline))
