@@ -13,7 +13,7 @@ from recipes.common.report import spread, start_readme, table, write_section
 from recipes.image_vqvae.claims import claims
 from recipes.image_vqvae.figures import write_figures
 from recipes.image_vqvae.results import KINDS, LABELS, Runs
-from recipes.image_vqvae.study import COMPARED, Setting, Size, Study, of_four, wmops
+from recipes.image_vqvae.study import COMPARED, Setting, Size, Study, of_four, settings, wmops
 
 _PLOTS = """![one codebook](single.png)
 ![training error and perplexity](curves.png)
@@ -60,9 +60,9 @@ def facts(size: Size, runs: Runs) -> str:
     used = " or ".join(sorted({arithmetic[result["bf16"]] for result in results}))
     seconds = sum(result["cpu_seconds"] for result in results)
     return (
-        f"{len(results)} runs of {training.updates:,} updates of {training.batch} images, {used} in training,"
-        f" measured in float32; {seconds / 3600:.1f} hours of CPU time. Means over seeds with Student's 95 %"
-        " interval; no interval means one seed, - not run."
+        f"{len(results)} of {len(settings(size))} runs; {training.updates:,} updates of {training.batch}"
+        f" images, {used} in training, measured in float32; {seconds / 3600:.1f} hours of CPU time. Means"
+        " over seeds with Student's 95 % interval; no interval means one seed, - not run."
     )
 
 

@@ -7,6 +7,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from codec.config import Estimator
 from codec.errors import CodecError, UsageError
 from codec.quantize import ResidualVQ
-from recipes.common.records import Records
+from recipes.common.records import Records, Results
+from recipes.image_vqvae.claims import claims
 from recipes.image_vqvae.images import drawn_images, load_images
 from recipes.image_vqvae.measure import measure
 from recipes.image_vqvae.network import VqVae
+from recipes.image_vqvae.results import Runs
 from recipes.image_vqvae.run import HERE, main
 from recipes.image_vqvae.study import Setting, read_study, settings, wmops
 from recipes.image_vqvae.train import Trainer, pixel_variance
@@ -186,6 +190,39 @@ def test_a_report_without_runs_says_so_and_shows_nothing(tmp_path: Path) -> None
     main(quick=True, report=True, runs=tmp_path)
     assert "No run of this size is finished yet." in (tmp_path / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def made_up(name: Estimator, seed: int, psnr: float) -> tuple[Setting, dict[int, dict[str, Any]]]:
+    """A finished run at 8 bit whose test error falls to that of its Peak SNR."""
+    error = 10 ** (-psnr / 10)
+    curve = [{"updates": at, "test_error": error * (1 + 10 / at)} for at in (500, 1000, 1500)]
+    found = {"psnr": psnr, "ssim": psnr / 40, "unused": 0.01 * seed, "curve": curve}
+    return Setting("plain", 8, name, True, "uniform", 0), {seed: found}
+
+
+def test_claims_need_an_interval_and_may_fail() -> None:
+    study = read_study(HERE / "config.yaml")
+    size = dataclasses.replace(study.reduced, single_bits=(8,), banded_bits=(8,))
+
+    def found(ours: list[float], theirs: list[float]) -> str:
+        results: Results[Setting] = {}
+        for name, values in (("nsvq", ours), ("ste", theirs)):
+            for seed, psnr in enumerate(values):
+                setting, run = made_up(name, seed, psnr)  # type: ignore[arg-type]
+                results[setting] = {**results.get(setting, {}), **run}  # type: ignore[index]
+        return claims(study, size, Runs(results))
+
+    one = found([21.0], [20.0])
+    assert "| NSVQ above STE at 8 bit, both with replacement | 1.00 dB, SSIM 0.025 | not decided" in one
+    assert "earlier, 8 bit | after 500 of 1500 updates | not decided |" in one
+    better = found([21.0, 21.02, 21.01], [20.0, 20.0, 20.03])
+    assert "both with replacement | 1.00 ± 0.05 dB, SSIM 0.025 ± 0.001 | holds, SSIM holds |" in better
+    assert "earlier, 8 bit | after 500, 500, 500 of 1500 updates | holds |" in better
+    assert "(under 5 %) of NSVQ with replacement, 8 bit | 1.0 ± 2.5 % | holds |" in better
+    worse = found([20.0, 20.0, 20.03], [21.0, 21.02, 21.01])
+    assert "| does not hold, SSIM does not hold |" in worse
+    assert "earlier, 8 bit | after never, never, never of 1500 updates | does not hold |" in worse
+    assert "| NSVQ spreads less over seeds than STE (with replacement), 8 bit | 0.017 against" in worse
 
 
 def test_data_is_asked_for() -> None:
