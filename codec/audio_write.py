@@ -145,6 +145,7 @@ class _StreamSink:
         self._stream = stream
 
     def write(self, data: bytes) -> int:
+        """All of the bytes, however few the stream takes at a time."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._stream.write(rest) or 0 :]

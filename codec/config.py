@@ -308,6 +308,7 @@ def to_mapping(config: Any) -> dict[str, Any]:
     """The plain data (mappings, lists, numbers, strings) of a dataclass, ready for yaml."""
 
     def plain(value: Any) -> Any:
+        """Tuples as lists, at any depth."""
         if isinstance(value, Mapping):
             return {key: plain(item) for key, item in value.items()}
         return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -53,6 +53,7 @@ def _unavailable(function: Callable[..., Any]) -> Callable[..., NoReturn]:
     """Replace a function that needs the extension by one that says so when it is called."""
 
     def fail(*args: object, **kwargs: object) -> NoReturn:
+        """Name the function that needs the extension."""
         raise RuntimeError(
             f"torchaudio's {function.__name__} needs its compiled extension, which did not load"
         )

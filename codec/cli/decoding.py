@@ -128,6 +128,7 @@ class _Whole:
         return 8 * self._decoder.container_bytes
 
     def pieces(self, advance: Advance) -> Iterator[Samples]:
+        """The sound as its bytes come in, `advance` told of how many."""
         data, step = self._opening.data, _step_bytes(self._opening.header)
         while data:
             self.num_bytes += len(data)
@@ -169,6 +170,11 @@ class _Part:
         return self._decoder.damage
 
     def pieces(self, advance: Advance) -> Iterator[Samples]:
+        """The sound of the part, `advance` told of its seconds.
+
+        Raises:
+            UsageError: the input ends before the part begins.
+        """
         samples = 0
         for pcm in self._decoder.pieces():
             samples += len(pcm)

@@ -36,9 +36,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many of them, one process each.")] = 1,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Length of the training, instead of the recipe's.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length, instead of the recipe's.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.0, help="The same in minutes, interruptions not counted.")
     ] = None,

@@ -27,12 +27,14 @@ class _SafeNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        """|x|."""
         norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         ctx.save_for_backward(x, norm)
         return norm
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        """x / |x| times the gradient."""
         x, norm = ctx.saved_tensors  # type: ignore[attr-defined]
         return torch.where(norm > 0, gradient * x / norm.clamp_min(_TINY), torch.zeros_like(x))
 

@@ -91,6 +91,7 @@ def _tree_order(vectors: NDArray[np.float64]) -> list[int]:
     """The words ``[K, D]`` in the order of their leaves: halves by the principal axis, and their halves."""
 
     def order(rows: NDArray[np.int64]) -> list[int]:
+        """Some of the words in that order."""
         if len(rows) == 1:
             return [int(rows[0])]
         centred = vectors[rows] - vectors[rows].mean(axis=0)
