@@ -69,6 +69,7 @@ def main(
     shared = shared_setting(study, size, vectors)
 
     def run_setting(setting: Setting) -> dict[str, object]:
+        """One run on the vectors, its codebooks kept beside the finished runs."""
         return run(setting, study, size, vectors, words_path(runs, setting, size, vectors))
 
     if not report:

@@ -53,6 +53,7 @@ def no_more_than(bound: float) -> Callable[[Sequence[float]], str]:
     """
 
     def judge(differences: Sequence[float]) -> str:
+        """By the interval of all of them."""
         found = interval(differences)
         if found.mean is None:
             return "not run"
