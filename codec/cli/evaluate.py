@@ -54,43 +54,53 @@ class EvaluateOptions:
     jobs: int | None
 
 
+Model = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Name or folder of a model.")]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Clips: WAV, FLAC, Ogg or MP3, any rate.")]
+Bitrates = Annotated[str, typer.Option(help="kbit/s, with commas; of peers the nearest they have.")]
+Modes = Annotated[str, typer.Option(help="Of cbr, abr, vbr, with commas.")]
+Qualities = Annotated[str, typer.Option(help="Of vbr, 0 to 10, with commas.")]
+Codebooks = Annotated[str, typer.Option(help="Numbers of codebooks to measure, too.")]
+Peers = Annotated[
+    str,
+    typer.Option(
+        help="Of opus, codec2, amr-wb, speex, lc3, mp3, aac, vorbis, lyra, encodec, dac, with commas; or "
+        "all. What is not installed is named and left out."
+    ),
+]
+Metrics = Annotated[
+    str, typer.Option(help="With commas; all adds visqol_audio, which takes longer than the others.")
+]
+Split = Annotated[int, typer.Option(min=0, help="Report the first so many clips and the others apart too.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder for report.md, two CSV files, a plot and the listening page index.html."),
+]
+PageClips = Annotated[int, typer.Option(min=1, help="Clips on the page: the shortest from 2 s on.")]
+PageSettings = Annotated[
+    str,
+    typer.Option(
+        help="Its versions as the table names them: '3 kbit/s,opus 6 kbit/s'; by default the model's."
+    ),
+]
+Credit = Annotated[str, typer.Option(help="A line for the page on where the clips come from.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes that score; by default one a processor.")]
+
+
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Name or folder of a model.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Clips: WAV, FLAC, Ogg or MP3, any rate.")],
-    bitrates: Annotated[
-        str, typer.Option(help="kbit/s, with commas; of peers the nearest they have.")
-    ] = "1.5,3,6,9",
-    modes: Annotated[str, typer.Option(help="Of cbr, abr, vbr, with commas.")] = "cbr",
-    qualities: Annotated[str, typer.Option(help="Of vbr, 0 to 10, with commas.")] = "2,4,6",
-    codebooks: Annotated[str, typer.Option(help="Numbers of codebooks to measure, too.")] = "",
-    peers: Annotated[
-        str,
-        typer.Option(
-            help="Of opus, codec2, amr-wb, speex, lc3, mp3, aac, vorbis, encodec, dac, lyra, with commas; or "
-            "all. What is not installed is named and left out."
-        ),
-    ] = "opus",
-    metrics: Annotated[
-        str, typer.Option(help="With commas; all adds visqol_audio, which takes longer than the others.")
-    ] = _METRICS,
-    split: Annotated[
-        int, typer.Option(min=0, help="Report the first so many clips and the others apart too.")
-    ] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for report.md, two CSV files, a plot and the listening page index.html."),
-    ] = None,
-    page_clips: Annotated[int, typer.Option(min=1, help="Clips on the page: the shortest from 2 s on.")] = 5,
-    page_settings: Annotated[
-        str,
-        typer.Option(
-            help="Its versions as the table names them: '3 kbit/s,opus 6 kbit/s'; by default the model's."
-        ),
-    ] = "",
-    credit: Annotated[str, typer.Option(help="A line for the page on where the clips come from.")] = "",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes that score; by default one a processor.")
-    ] = None,
+    model: Model,
+    folder: Folder,
+    bitrates: Bitrates = "1.5,3,6,9",
+    modes: Modes = "cbr",
+    qualities: Qualities = "2,4,6",
+    codebooks: Codebooks = "",
+    peers: Peers = "opus",
+    metrics: Metrics = _METRICS,
+    split: Split = 0,
+    out: Out = None,
+    page_clips: PageClips = 5,
+    page_settings: PageSettings = "",
+    credit: Credit = "",
+    jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> int:
     """Measure a model on a folder of clips: bits, quality with 95 % intervals, speed, beside other codecs.

@@ -22,7 +22,7 @@ from codec.evaluation.facts import ModelFacts, model_facts
 from codec.evaluation.listening import listening_page
 from codec.evaluation.metrics import METRICS
 from codec.evaluation.modes import mode_settings
-from codec.evaluation.peers import NOT_MEASURED, PEERS
+from codec.evaluation.peers import PEERS
 from codec.evaluation.plots import draw_curves
 from codec.evaluation.run import choose_metrics, code_clips, peer_settings
 from codec.evaluation.scoring import score_trips
@@ -45,8 +45,7 @@ def evaluate_folder(options: EvaluateOptions, console: Console) -> None:
     settings = _model_settings(options)
     if not settings:
         raise UsageError("there is nothing to measure: give --bitrates, --qualities or --codebooks")
-    peers = _all(options.peers, [*PEERS, *NOT_MEASURED])
-    settings += peer_settings(peers, options.bitrates, console.warn)
+    settings += peer_settings(_all(options.peers, PEERS), options.bitrates, console.warn)
     shown = _page_settings(options, settings)
     clips = load_clips(options.folder)
     codec = Codec(cached_model(options.model))
@@ -55,7 +54,7 @@ def evaluate_folder(options: EvaluateOptions, console: Console) -> None:
         # Opened first: minutes of measuring should not end at a folder that cannot be written.
         files = _open(options.out, stack) if options.out is not None else None
         trips = _measure(codec, clips, settings, metrics, options, console)
-        latencies = {"": codec.latency_ms} | {name: peer.latency_ms for name, peer in PEERS.items()}
+        latencies = {name: peer.latency_ms for name, peer in PEERS.items()} | {"": codec.latency_ms}
         text = _report(trips, facts, metrics, options.split, latencies)
         if files is not None:
             page = _for_page(trips, shown, options.page_clips)
@@ -118,7 +117,7 @@ def _report(
     facts: ModelFacts,
     metrics: Sequence[str],
     split: int,
-    latencies: dict[str, float],
+    latencies: dict[str, float | None],
 ) -> str:
     """Print the tables and return them as Markdown."""
     terminal = Terminal(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)

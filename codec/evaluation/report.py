@@ -93,7 +93,7 @@ def clip_table(trips: Sequence[RoundTrip], metrics: Sequence[str]) -> Table:
     return table
 
 
-def rate_table(results: Sequence[Aggregate], latencies: Mapping[str, float]) -> Table:
+def rate_table(results: Sequence[Aggregate], latencies: Mapping[str, float | None]) -> Table:
     """Lay out bits, speeds and latency for the terminal, a row a setting."""
     return _filled(_RATE_HEADINGS, [_rate_cells(result, latencies) for result in results])
 
@@ -106,10 +106,12 @@ def quality_table(results: Sequence[Aggregate], metrics: Sequence[str]) -> Table
     return _filled(_quality_headings(metrics), folded)
 
 
-def markdown(results: Sequence[Aggregate], metrics: Sequence[str], latencies: Mapping[str, float]) -> str:
+def markdown(
+    results: Sequence[Aggregate], metrics: Sequence[str], latencies: Mapping[str, float | None]
+) -> str:
     """Write both tables as Markdown, and below them which clips a mean leaves out and why.
 
-    ``latencies`` in ms are by peer, the model's own by the empty name.
+    ``latencies`` in ms are by peer, the model's own by the empty name; None where it takes the whole sound.
     """
     quality = [_quality_headings(metrics), *(_quality_cells(result, metrics) for result in results)]
     rates = [_RATE_HEADINGS, *(_rate_cells(result, latencies) for result in results)]
@@ -190,7 +192,8 @@ def aggregate_cells(result: Aggregate, metrics: Sequence[str]) -> list[str]:
 _RATE_HEADINGS = ["setting", "clips", "payload kbit/s", "file kbit/s", "encode", "decode", "latency ms"]
 
 
-def _rate_cells(result: Aggregate, latencies: Mapping[str, float]) -> list[str]:
+def _rate_cells(result: Aggregate, latencies: Mapping[str, float | None]) -> list[str]:
+    latency = latencies[result.setting.peer]
     return [
         result.setting.label,
         str(result.clips),
@@ -198,7 +201,7 @@ def _rate_cells(result: Aggregate, latencies: Mapping[str, float]) -> list[str]:
         f"{result.file_kbps:.2f}",
         format_speed(result.encode_speed),
         format_speed(result.decode_speed),
-        f"{latencies[result.setting.peer]:g}",
+        NOTHING if latency is None else f"{latency:g}",
     ]
 
 

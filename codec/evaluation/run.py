@@ -12,7 +12,7 @@ from codec.evaluation.evaluate import Clip, RoundTrip, Setting, round_trip
 from codec.evaluation.metrics import METRICS, missing_package
 from codec.evaluation.modes import codec_for
 from codec.evaluation.peer_trips import peer_round_trip
-from codec.evaluation.peers import NOT_MEASURED, PEERS
+from codec.evaluation.peers import PEERS
 
 Tell = Callable[[str], None]
 Advance = Callable[[float], None]
@@ -42,11 +42,8 @@ def peer_settings(names: Sequence[str], bitrates: Sequence[float], tell: Tell) -
     """
     settings = []
     for name in dict.fromkeys(names):
-        if name in NOT_MEASURED:
-            tell(f"{name} is not measured: neither its package nor its weights come with this project")
-            continue
         if name not in PEERS:
-            raise UsageError(f"{name!r} is no peer: choose among {', '.join((*PEERS, *NOT_MEASURED))}")
+            raise UsageError(f"{name!r} is no peer: choose among {', '.join(PEERS)}")
         reason = PEERS[name].missing()
         if reason is not None:
             tell(f"{name} is not measured: {reason}")
