@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +10,24 @@ from codec.quantize.complexity import additive_wmops, plain_wmops, product_wmops
 from recipes.common.records import Results
 from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
 from recipes.speech_envelope.coder import FRAME_RATE
+from recipes.speech_envelope.conditions import side_tables
 from recipes.speech_envelope.figures import plot_both_worlds, plot_quality
 from recipes.speech_envelope.model import NUM_BANDS
 from recipes.speech_envelope.neural import NeuralResults
-from recipes.speech_envelope.results import LABELS, Published, by_clip, by_seed, runs_of, sizes
-from recipes.speech_envelope.study import METHODS, Method, Setting, Size, Study, settings
+from recipes.speech_envelope.offsets import clip_means, distances, shared_offsets
+from recipes.speech_envelope.results import (
+    LABELS,
+    TITLES,
+    Finished,
+    Published,
+    by_clip,
+    by_seed,
+    header,
+    runs_of,
+    sizes,
+)
+from recipes.speech_envelope.study import METHODS, Method, Setting, Size, Study, study_runs
 
-# Metrics with the digits that their tables show.
-_TITLES = {
-    "pesq_wb": ("PESQ-WB", 2),
-    "psnr": ("pSNR in dB", 2),
-    "stoi": ("STOI", 3),
-    "psnr_coding": ("Signal-to-noise ratio in dB, weighted as the codec weights its noise", 2),
-}
 # The published orders: the first method above the second.
 _CLAIMS: tuple[tuple[str, Method, Method], ...] = (
     ("pesq_wb", "additive", "residual"),
@@ -37,6 +40,8 @@ _CLAIMS: tuple[tuple[str, Method, Method], ...] = (
     ("psnr", "nsvq", "ste"),
     ("stoi", "nsvq", "ste"),
 )
+_SHARED = """Mean less published mean, with Student's 95 % interval over the clips: first what all have in
+common, then what each has beyond that."""
 _PLOTS = """![quality by bitrate](quality.png)
 
 Bands: the middle 95 % of the clips, one a speaker (means over trainings). Dotted: published means.
@@ -47,40 +52,37 @@ Bands: the middle 95 % of the clips, one a speaker (means over trainings). Dotte
 def write_report(
     study: Study,
     size: Size,
-    sound: str,
-    results: Results[Setting],
+    finished: Finished,
     published: Published,
     neural: NeuralResults,
     folder: Path,
 ) -> None:
-    """Write ``quality.png``, ``both.png`` and the results in ``README.md`` to a folder; ``sound`` tells in
-    words what they are from.
+    """Write ``quality.png``, ``both.png`` and the results in ``README.md`` to a folder.
 
     A folder without a README gets one that holds the results alone.
     """
-    readme = start_readme(folder)
+    readme, results = start_readme(folder), finished.study
     if not results:
         write_section(readme, "results", "No run of this study is finished yet: its figures are missing.")
         return
     plot_quality(size, results, published, folder / "quality.png")
     plot_both_worlds(size, results, neural, folder / "both.png")
-    parts = [_facts(size, sound, results), _PLOTS, _neural(neural)]
-    for metric, (title, digits) in _TITLES.items():
+    parts = [_facts(size, finished.sound, results), _PLOTS, _neural(neural)]
+    for metric, (title, digits) in TITLES.items():
         parts += [f"### {title}", _means(size, results, published, metric, digits)]
     parts += ["### Published orders", _claims(size, results), "### Away from the published means"]
-    parts += [_distances(size, results, published), "### Size", _sizes(size, results)]
+    parts += [distances(size, results, published), "### What all methods share of that", _SHARED]
+    parts += [shared_offsets(size, results, published), "### The 12-bit codebooks under other conditions"]
+    parts += [side_tables(size, finished, published), "### Size", _sizes(size, results)]
+    parts += ["### Means with their interval over clips", clip_means(size, results)]
     parts += ["### Spread over clips", _spreads(size, results)]
     parts += ["### Search and training", _costs(study, size, results)]
     write_section(readme, "results", "\n\n".join(parts))
 
 
-def _header(size: Size) -> list[str]:
-    return ["kbit/s", *(f"{bitrate / 1000:g}" for bitrate in size.bitrates)]
-
-
 def _facts(size: Size, sound: str, results: Results[Setting]) -> str:
     number = number_text(len(runs_of(results, method)) for method in METHODS)
-    missing = len(settings(size)) - sum(len(seeds) for seeds in results.values())
+    missing = len(study_runs(size)) - sum(len(seeds) for seeds in results.values())
     text = (
         f"Trainings of each method: {number}, of {size.training.updates:,} updates of {size.training.batch}"
         f" frames; {sound}. Means over clips with Student's 95 % interval over trainings."
@@ -112,7 +114,7 @@ def _means(size: Size, results: Results[Setting], published: Published, metric: 
         if known:
             cells = [f"{known[bitrate]:.{digits}f}" if bitrate in known else "-" for bitrate in size.bitrates]
             rows.append([f"*{label}, published*", *cells])
-    return table(_header(size), rows)
+    return table(header(size.bitrates), rows)
 
 
 def _claims(size: Size, results: Results[Setting]) -> str:
@@ -124,33 +126,12 @@ def _claims(size: Size, results: Results[Setting]) -> str:
             low = by_seed(results, second, bitrate, metric)
             gains = [high[seed] - low[seed] for seed in sorted(high.keys() & low.keys())]
             cells.append(f"{spread(gains, 3)}, {verdict(gains)}" if gains else "-")
-        title, _ = _TITLES[metric]
+        title, _ = TITLES[metric]
         rows.append([f"{title}: {LABELS[first]} above {LABELS[second]}", *cells])
     head = (
         "By how much the first is above the second, seed by seed, and whether the interval leaves zero out:"
     )
-    return f"{head}\n\n{table(_header(size), rows)}"
-
-
-def _distances(size: Size, results: Results[Setting], published: Published) -> str:
-    """How far means are from the published ones, and whether they rise with the bitrate."""
-    rows = []
-    for metric in ("pesq_wb", "psnr", "stoi"):
-        for method, label in LABELS.items():
-            known = published.means(metric, method, size.bitrates)
-            means = {bitrate: by_seed(results, method, bitrate, metric) for bitrate in size.bitrates}
-            own = {bitrate: float(np.mean(list(seeds.values()))) for bitrate, seeds in means.items() if seeds}
-            if not own:
-                continue
-            away = [own[bitrate] - known[bitrate] for bitrate in own if bitrate in known]
-            cells = [f"{min(away):+.2f}", f"{max(away):+.2f}"] if away else ["-", "-"]
-            rises = "yes" if _rises(list(own.values())) else "no"
-            rows.append([f"{_TITLES[metric][0]}: {label}", *cells, rises])
-    return table(["mean less published mean", "least", "most", "rises with every bitrate"], rows)
-
-
-def _rises(values: Sequence[float]) -> bool:
-    return all(low < high for low, high in itertools.pairwise(values))
+    return f"{head}\n\n{table(header(size.bitrates), rows)}"
 
 
 def _sizes(size: Size, results: Results[Setting]) -> str:
@@ -161,14 +142,14 @@ def _sizes(size: Size, results: Results[Setting]) -> str:
         ["least deviation in %", *(f"{each.min():+.2f}" for each in away)],
         ["most", *(f"{each.max():+.2f}" for each in away)],
     ]
-    return table(_header(size), rows)
+    return table(header(size.bitrates), rows)
 
 
 def _spreads(size: Size, results: Results[Setting]) -> str:
     """How wide the middle 95 % of clips are."""
     rows = []
     for metric in ("pesq_wb", "psnr", "stoi"):
-        title, digits = _TITLES[metric]
+        title, digits = TITLES[metric]
         for method, label in LABELS.items():
             cells = []
             for bitrate in size.bitrates:
@@ -176,7 +157,7 @@ def _spreads(size: Size, results: Results[Setting]) -> str:
                 low, high = np.quantile(clips, (0.025, 0.975)) if clips else (np.nan, np.nan)
                 cells.append(f"{low:.{digits}f} to {high:.{digits}f}" if clips else "-")
             rows.append([f"{title}: {label}", *cells])
-    return f"The 2.5 % and 97.5 % quantiles over clips:\n\n{table(_header(size), rows)}"
+    return f"The 2.5 % and 97.5 % quantiles over clips:\n\n{table(header(size.bitrates), rows)}"
 
 
 def _costs(study: Study, size: Size, results: Results[Setting]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from codec.errors import CodecError
 from recipes.common.records import Results
-from recipes.speech_envelope.study import METHODS, Method, Setting
+from recipes.speech_envelope.study import METHODS, Condition, Method, Setting
 
 LABELS: dict[Method, str] = {
     "additive": "additive, 16 bit",
@@ -21,6 +21,24 @@ LABELS: dict[Method, str] = {
     "nsvq": "NSVQ, 12 bit",
     "ste": "STE, 12 bit",
 }
+
+# Metrics with the digits that their tables show.
+TITLES = {
+    "pesq_wb": ("PESQ-WB", 2),
+    "psnr": ("pSNR in dB", 2),
+    "stoi": ("STOI", 3),
+    "psnr_coding": ("Signal-to-noise ratio in dB, weighted as the codec weights its noise", 2),
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What has run so far on the same ``sound``, told in words: the study's results, and those of the side
+    study by condition."""
+
+    sound: str
+    study: Results[Setting]
+    side: Mapping[Condition, Results[Setting]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,11 @@ def read_published(path: Path) -> Published:
     if any(len(row) != len(bitrates) for table in tables.values() for row in table.values()):
         raise CodecError(f"{path} needs a figure for each of its {len(bitrates)} bitrates in every row")
     return Published(bitrates, tables)
+
+
+def header(bitrates: Sequence[int]) -> list[str]:
+    """The first line of a table by bitrate."""
+    return ["kbit/s", *(f"{bitrate / 1000:g}" for bitrate in bitrates)]
 
 
 def runs_of(results: Results[Setting], method: Method) -> dict[int, dict[str, Any]]:

@@ -15,7 +15,7 @@ from codec.training.validation import ValidationClip
 from recipes.common.care import replace_words
 from recipes.speech_envelope.model import NUM_BANDS, POWER_FLOOR, EnvelopeModel
 from recipes.speech_envelope.perceptual import lines_of
-from recipes.speech_envelope.study import Method, Setting, Study, Training
+from recipes.speech_envelope.study import Method, Run, Start, Study, Training
 
 
 def training_lines(clips: Sequence[ValidationClip], most: int, seed: int = 0) -> Tensor:
@@ -35,10 +35,16 @@ def build_quantizer(method: Method, study: Study, training: Training) -> VectorQ
     return ResidualVQ(*sizes) if method == "residual" else ProductVQ(*sizes)
 
 
-def train(
-    setting: Setting, study: Study, training: Training, lines: Tensor
-) -> tuple[EnvelopeModel, dict[str, Any]]:
-    """Train on lines ``[N, 320]``: Adam on the bits of a line, codebooks from k-means on.
+@torch.no_grad()
+def start_words(quantizer: VectorQuantizer, start: Start, levels: Tensor, seed: int) -> None:
+    """Give the codebooks of a new quantizer their first words, from levels ``[N, 16]``."""
+    # K-means begins at vectors that are drawn; a new quantizer's words are normal already.
+    if start != "normal":
+        quantizer.fit_kmeans(levels, iterations=10 if start == "kmeans" else 0, seed=seed)
+
+
+def train(run: Run, study: Study, training: Training, lines: Tensor) -> tuple[EnvelopeModel, dict[str, Any]]:
+    """Train on lines ``[N, 320]``: Adam on the bits of a line, under the run's condition.
 
     Runs of one seed see the same frames. The rate falls linearly to zero.
 
@@ -46,13 +52,14 @@ def train(
         the model, and ``train_seconds`` of CPU time, ``bits``, the mean of the last tenth of the updates,
         ``replaced`` words and the codebooks' ``perplexity`` at the end.
     """
-    start = time.thread_time()
+    start, (setting, condition) = time.thread_time(), run
     draws = torch.Generator().manual_seed(setting.seed)
     torch.manual_seed(setting.seed)
     quantizer = build_quantizer(setting.method, study, training)
     model = EnvelopeModel(quantizer, study.components)
     with torch.no_grad():
-        quantizer.fit_kmeans(model.levels(lines[: training.start_frames]), seed=setting.seed)
+        levels = model.levels(lines[: training.start_frames])
+    start_words(quantizer, condition.start, levels, setting.seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=True)
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: 1.0 - update / training.updates)
     replaced, bits = 0, []
@@ -65,9 +72,11 @@ def train(
         falling.step()
         bits.append(float(entropy.detach()))
         if update % training.replace_every == 0 and update <= training.replace_until * training.updates:
-            replaced += replace_words(
-                quantizer, optimizer, training.replace_threshold, training.rows_per_word
-            )
+            if condition.replacement:
+                care = (training.replace_threshold, training.rows_per_word)
+                replaced += replace_words(quantizer, optimizer, *care)
+            # Perplexities are of the same updates with and without.
+            quantizer.usage.counts.zero_()
     last = bits[-max(1, len(bits) // 10) :]
     return model, {
         "train_seconds": round(time.thread_time() - start, 2),
