@@ -11,7 +11,7 @@ import torch
 
 from recipes.common.plots import band, figure, save
 from recipes.common.records import Results
-from recipes.common.report import spread, start_readme, table, verdict, write_section
+from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
 from recipes.swiss_roll.study import ESTIMATORS, STARTS, Setting, Size, Study, swiss_roll
 
 _PLOTS = """![codebooks of seed 0](codebooks.png)
@@ -37,8 +37,7 @@ def write_report(study: Study, size: Size, results: Results[Setting], folder: Pa
 
 
 def _facts(size: Size, results: Results[Setting]) -> str:
-    seeds = sorted({len(runs) for runs in results.values()})
-    number = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    number = number_text(len(runs) for runs in results.values())
     return (
         f"{number} seeds, {size.updates:,} updates of {size.batch} points, measured on {size.test_points:,}"
         " fresh points. Means with Student's 95 % interval."
