@@ -19,6 +19,14 @@ _COLORS = {
     "nsvq": "tab:purple",
     "ste": "tab:orange",
 }
+# The colours of the envelope codec's quantizers of the same kind.
+_NEURAL_COLORS = {
+    "residual, nsvq": "tab:blue",
+    "residual, ste": "tab:orange",
+    "residual, ema": "tab:brown",
+    "additive, nsvq": "tab:red",
+    "product, nsvq": "tab:green",
+}
 
 
 def plot_quality(size: Size, results: Results[Setting], published: Published, path: Path) -> None:
@@ -46,7 +54,8 @@ def plot_both_worlds(size: Size, results: Results[Setting], neural: NeuralResult
     panel = axes[0, 0]
     for name, points in neural.found.items():
         at, values = [point.kbps for point in points], [point.pesq_wb for point in points]
-        panel.plot(at, values, marker="s", ls="--", label=f"neural codec: {name}")
+        color = _NEURAL_COLORS.get(name, "tab:gray")
+        panel.plot(at, values, marker="s", ls="--", label=f"neural codec: {name}", color=color)
     kbps = [bitrate / 1000 for bitrate in size.bitrates]
     for method in LABELS:
         values = [by_clip(results, method, bitrate, "pesq_wb") for bitrate in size.bitrates]
