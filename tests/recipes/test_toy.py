@@ -9,8 +9,18 @@ import pytest
 import torch
 
 from codec.errors import CodecError, UsageError
+from recipes.toy.claims import claims
+from recipes.toy.report import write_report
 from recipes.toy.run import HERE, main
-from recipes.toy.study import draw_vectors, held_out_vectors, read_published, read_study, settings, variance
+from recipes.toy.study import (
+    draw_vectors,
+    held_out_vectors,
+    read_published,
+    read_study,
+    settings,
+    variance,
+    wmops,
+)
 from recipes.toy.train import run
 
 
@@ -77,3 +87,33 @@ def test_the_quick_study_goes_on_where_it_stopped_and_reports(
 def test_both_sizes_at_once_are_bad_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         main(quick=True, full=True, runs=tmp_path)
+
+
+def test_a_report_of_single_runs_decides_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="of the extra recipes")
+    study, published = read_study(HERE / "config.yaml"), read_published(HERE / "published.json")
+    place = ("uncorrelated", 64, 20)
+    errors = {(*place, "residual"): {0: 100.0}, (*place, "product"): {0: 90.0}}
+    write_report(study, study.reduced, errors, 7, published, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "7 runs of this size are not finished yet." in text
+    claim = "uncorrelated, D = 64: product below residual"
+    assert f"| {claim} | - | - | 10.00 | - | - | not decided |" in text
+    assert "additive below" not in text
+    errors = {(*place, "residual"): {0: 100.0, 1: 101.0}, (*place, "product"): {0: 90.0, 1: 91.0}}
+    write_report(study, study.reduced, errors, 7, published, tmp_path)
+    assert f"| {claim} | - | - | 9.95 ± 0.63 | - | - | holds |" in (tmp_path / "README.md").read_text()
+
+
+def test_a_cheaper_search_is_compared_at_the_cost_of_the_dearer_one() -> None:
+    study = read_study(HERE / "config.yaml")
+    size, errors = study.reduced, {}
+    for method in ("residual", "product"):
+        for bits in size.bits:
+            # The error falls with the cost alone.
+            cost = wmops(study, 64, bits, method)  # type: ignore[arg-type]
+            errors["correlated", 64, bits, method] = {seed: (2 + seed) / cost for seed in (0, 1)}
+    found = claims(study, size, errors).splitlines()
+    row = next(line for line in found if "at the cost of residual" in line)
+    assert re.search(r"below residual \| -?0\.00 ± 0\.00 \| -?0\.00", row), row
+    assert row.split(" | ")[4:6] == ["-", "-"]
