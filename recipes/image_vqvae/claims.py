@@ -124,6 +124,9 @@ def _unused(size: Size, runs: Runs) -> list[Row]:
             words = {True: "with", False: "without"}
             claim = f"fewer unused words, {bits} bit: NSVQ {words[ours]}, STE {words[theirs]} replacement"
             rows.append([claim, f"{spread(fewer, 1)} points fewer", verdict(fewer)])
+            more = differences(first, second, "perplexity")
+            claim = f"higher perplexity, {bits} bit: NSVQ {words[ours]}, STE {words[theirs]} replacement"
+            rows.append([claim, spread(more, 0), verdict(more)])
         unused = [100 * value for value in runs.values("unused", "plain", bits)]
         claim = f"hardly an unused word (under {_HARDLY_UNUSED:g} %) of NSVQ with replacement, {bits} bit"
         rows.append([claim, f"{spread(unused, 1)} %", verdict([_HARDLY_UNUSED - one for one in unused])])

@@ -196,7 +196,7 @@ def made_up(name: Estimator, seed: int, psnr: float) -> tuple[Setting, dict[int,
     """A finished run at 8 bit whose test error falls to that of its Peak SNR."""
     error = 10 ** (-psnr / 10)
     curve = [{"updates": at, "test_error": error * (1 + 10 / at)} for at in (500, 1000, 1500)]
-    found = {"psnr": psnr, "ssim": psnr / 40, "unused": 0.01 * seed, "curve": curve}
+    found = {"psnr": psnr, "ssim": psnr / 40, "unused": 0.01 * seed, "perplexity": 100 * psnr, "curve": curve}
     return Setting("plain", 8, name, True, "uniform", 0), {seed: found}
 
 
@@ -219,6 +219,7 @@ def test_claims_need_an_interval_and_may_fail() -> None:
     assert "both with replacement | 1.00 ± 0.05 dB, SSIM 0.025 ± 0.001 | holds, SSIM holds |" in better
     assert "earlier, 8 bit | after 500, 500, 500 of 1500 updates | holds |" in better
     assert "(under 5 %) of NSVQ with replacement, 8 bit | 1.0 ± 2.5 % | holds |" in better
+    assert "| higher perplexity, 8 bit: NSVQ with, STE with replacement | 100 ± 5 | holds |" in better
     worse = found([20.0, 20.0, 20.03], [21.0, 21.02, 21.01])
     assert "| does not hold, SSIM does not hold |" in worse
     assert "earlier, 8 bit | after never, never, never of 1500 updates | does not hold |" in worse
