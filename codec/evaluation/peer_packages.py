@@ -7,9 +7,11 @@ import math
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from codec.errors import CodecError
 from codec.evaluation.peer import Coded, Peer
+from codec.torchaudio_cpu import torchaudio
 
 _DAC_KBPS = 0.5  # of each of its 12 codebooks of 1024 words, 50 times a second
 
@@ -58,7 +61,7 @@ class PackagePeer(Peer):
     def missing(self) -> str | None:
         """See `Peer`."""
         try:
-            importlib.import_module(self.package)
+            _package(self.package)
         except (ImportError, OSError) as error:
             return f"the package {self.package} cannot be imported ({error}): pip install {self.distribution}"
         if not self.weights().is_file():
@@ -123,7 +126,7 @@ class _Dac:
 # The loaders of both packages unpickle their files, and may download: here neither happens.
 @cache
 def _load_encodec(weights: Path) -> CodeModel:
-    model = importlib.import_module("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
+    model = _package("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return _Encodec(model)
 
@@ -131,9 +134,16 @@ def _load_encodec(weights: Path) -> CodeModel:
 @cache
 def _load_dac(weights: Path) -> CodeModel:
     saved = torch.load(weights, map_location="cpu", weights_only=True)
-    model = importlib.import_module("dac").DAC(**saved["metadata"]["kwargs"])
+    model = _package("dac").DAC(**saved["metadata"]["kwargs"])
     model.load_state_dict(saved["state_dict"])
     return _Dac(model)
+
+
+def _package(name: str) -> ModuleType:
+    # Both import torchaudio, whose extension does not load beside a CPU-only torch.
+    with suppress(CodecError):
+        torchaudio()
+    return importlib.import_module(name)
 
 
 def _first_line(error: Exception) -> str:
