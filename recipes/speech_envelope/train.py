@@ -75,8 +75,9 @@ def train(run: Run, study: Study, training: Training, lines: Tensor) -> tuple[En
             if condition.replacement:
                 care = (training.replace_threshold, training.rows_per_word)
                 replaced += replace_words(quantizer, optimizer, *care)
-            # Perplexities are of the same updates with and without.
-            quantizer.usage.counts.zero_()
+            else:
+                # Perplexities are of the last updates, as with replacement, which counts anew.
+                quantizer.usage.counts.zero_()
     last = bits[-max(1, len(bits) // 10) :]
     return model, {
         "train_seconds": round(time.thread_time() - start, 2),
