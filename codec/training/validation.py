@@ -17,6 +17,7 @@ from codec.evaluation.metrics import METRICS, available
 from codec.evaluation.spectrogram import draw_png, log_mel
 from codec.extras import require
 from codec.model import CodecModel
+from codec.streaming.dc_blocker import DcBlocker
 from codec.training.clips import read_clip
 from codec.training.sources import Source
 
@@ -60,13 +61,17 @@ def usable_metrics() -> list[str]:
 
 @torch.no_grad()
 def reconstruct(model: CodecModel, audio: Audio, num_codebooks: int) -> Audio:
-    """Send audio ``[T]`` through the quantized codec in one pass; as long as before, and aligned with it."""
+    """Send audio ``[T]`` through the quantized codec in one pass; as long as before, and aligned with it.
+
+    As users hear it: without direct current, within full scale.
+    """
     device = next(model.parameters()).device
     padding = model.num_frames(len(audio)) * model.config.hop - len(audio)
-    x = F.pad(torch.from_numpy(audio).to(device)[None], (0, padding))
+    coded = DcBlocker(model.config.sample_rate, 1).push(audio[:, None])[:, 0]
+    x = F.pad(torch.from_numpy(coded).to(device)[None], (0, padding))
     codes = model.bottleneck.encode(model.normalize(model.encoder(x)), num_codebooks)
     decoded = model.decoder(model.bottleneck.decode(codes))[0]
-    output: Audio = decoded[model.delay : model.delay + len(audio)].cpu().numpy()
+    output: Audio = decoded[model.delay : model.delay + len(audio)].clamp(-1.0, 1.0).cpu().numpy()
     return output
 
 
