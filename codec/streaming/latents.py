@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codec.dc_blocker import DcBlocker
 from codec.engine import Engine
 from codec.pcm import Samples, as_frames
 from codec.resample import Resampler
-from codec.streaming.dc_blocker import DcBlocker
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from codec.dc_blocker import DcBlocker
 from codec.evaluation.metrics import METRICS, available
 from codec.evaluation.spectrogram import draw_png, log_mel
 from codec.extras import require
 from codec.model import CodecModel
-from codec.streaming.dc_blocker import DcBlocker
 from codec.training.clips import read_clip
 from codec.training.sources import Source
 

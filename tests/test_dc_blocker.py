@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from codec import Codec
+from codec.dc_blocker import DcBlocker
 from codec.streaming import StreamEncoder
-from codec.streaming.dc_blocker import DcBlocker
 from tests.small_model import small_model
 
 Pcm = NDArray[np.float32]
