@@ -127,32 +127,14 @@ class Concealer:
         return 1 - ((ages - self._hold) / (self.audible_frames - self._hold)).clamp(0, 1)
 
     def _between(self, last: Tensor, following: Tensor, frames: int) -> Tensor:
-        """Latents ``[D, F]`` of a gap between two frames that arrived, the louder of them nearer.
-
-        Dimensions that are steady from frame to frame, as level and spectral envelope are, move straight from
-        side to side. Those that change their sign all the time, as the fine structure of a transform does,
-        would cancel out: they take the geometric mean of both sides, and the sign of the larger.
-        """
-        center, silence = self._landmarks.center, self._landmarks.silence
-        a, b = (last - center).unsqueeze(1), (following - center).unsqueeze(1)
+        """Latents ``[D, F]`` of a gap between two frames that arrived."""
         step = torch.arange(1, frames + 1).to(last) / (frames + 1)
-        left, right = (1 - step) * (last - silence).norm(), step * (following - silence).norm()
-        weight = right / (left + right).clamp(min=_TINY)
-        sign = torch.where((1 - weight) * a.abs() > weight * b.abs(), a.sign(), b.sign())
-        lively = _LIVELY_GAIN * sign * a.abs() ** (1 - weight) * b.abs() ** weight
-        steady = self._steadiness().unsqueeze(1)
-        bridge: Tensor = steady * ((1 - weight) * a + weight * b) + (1 - steady) * lively
-        return bridge + (center + _BRIDGE_SILENCE * (silence - center)).unsqueeze(1)
+        sides = last.unsqueeze(1), following.unsqueeze(1)
+        return bridge(self._landmarks, *sides, step, self._steadiness())
 
     def _steadiness(self) -> Tensor:
-        """Autocorrelation ``[D]`` from frame to frame of what arrived not long ago, 0 to 1."""
         known, numbers = self._recent()
-        away = known - self._landmarks.center.unsqueeze(1)
-        pairs = torch.nonzero(numbers.diff() == 1).flatten()
-        product = (away[:, pairs] * away[:, pairs + 1]).sum(dim=1)
-        # Little is known from a few frames: they count beside others that show no connection.
-        power = away.square().mean(dim=1) * (len(pairs) + _PRIOR_FRAMES)
-        return torch.clamp(product / power.clamp(min=_TINY), 0, 1)
+        return steadiness(self._landmarks, known, known.new_ones(len(numbers)), numbers.diff() == 1)
 
     def _recent(self) -> tuple[Tensor, Tensor]:
         """Latents ``[D, n]`` that arrived in the last seconds before the gap, and the frames' numbers."""
@@ -171,6 +153,50 @@ class Concealer:
         numbers = torch.arange(self._position, self._position + frames)
         drawn = numbers % _WORD * _GOLDEN % _WORD * quiet.shape[1] // _WORD
         return quiet[:, drawn]
+
+
+def bridge(landmarks: Landmarks, last: Tensor, following: Tensor, step: Tensor, steady: Tensor) -> Tensor:
+    """Latents ``[..., D, F]`` between two frames that arrived, the louder of them nearer.
+
+    Dimensions that are steady from frame to frame, as level and spectral envelope are, move straight from
+    side to side. Those that change their sign all the time, as the fine structure of a transform does,
+    would cancel out: they take the geometric mean of both sides, and the sign of the larger.
+
+    Args:
+        landmarks: of the model.
+        last: the latents before the gap, for each frame in it ``[..., D, F or 1]``.
+        following: those behind it, alike.
+        step: how far from the one to the other each frame lies ``[..., F]``, between 0 and 1.
+        steady: from :func:`steadiness`, ``[..., D]``.
+    """
+    center, silence = landmarks.center.unsqueeze(1), landmarks.silence.unsqueeze(1)
+    a, b = last - center, following - center
+    left = (1 - step).unsqueeze(-2) * (last - silence).norm(dim=-2, keepdim=True)
+    right = step.unsqueeze(-2) * (following - silence).norm(dim=-2, keepdim=True)
+    weight = right / (left + right).clamp(min=_TINY)
+    sign = torch.where((1 - weight) * a.abs() > weight * b.abs(), a.sign(), b.sign())
+    lively = _LIVELY_GAIN * sign * a.abs() ** (1 - weight) * b.abs() ** weight
+    steady = steady.unsqueeze(-1)
+    made_up: Tensor = steady * ((1 - weight) * a + weight * b) + (1 - steady) * lively
+    return made_up + center + _BRIDGE_SILENCE * (silence - center)
+
+
+def steadiness(landmarks: Landmarks, z: Tensor, arrived: Tensor, paired: Tensor) -> Tensor:
+    """Autocorrelation ``[..., D]`` from frame to frame of the latents that arrived, 0 to 1.
+
+    Args:
+        landmarks: of the model.
+        z: latents ``[..., D, F]``.
+        arrived: 1 for those that arrived, else 0, ``[..., F]``.
+        paired: whether a frame and the next in ``z`` arrived one right after the other ``[..., F - 1]``.
+    """
+    away = (z - landmarks.center.unsqueeze(1)) * arrived.unsqueeze(-2)
+    paired = paired.to(z).unsqueeze(-2)
+    product = (away[..., :-1] * away[..., 1:] * paired).sum(dim=-1)
+    # Little is known from a few frames: they count beside others that show no connection.
+    chances = (paired.sum(dim=-1) + _PRIOR_FRAMES) / arrived.sum(dim=-1, keepdim=True).clamp(min=1)
+    power = away.square().sum(dim=-1) * chances
+    return torch.clamp(product / power.clamp(min=_TINY), 0, 1)
 
 
 def history_frames(frame_rate: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -58,7 +59,11 @@ class CodecModel(nn.Module):
         return -(-(num_samples + self.delay) // self.config.hop) if num_samples else 0
 
     def forward(
-        self, audio: Tensor, n: Tensor | None = None, quantize: bool = True
+        self,
+        audio: Tensor,
+        n: Tensor | None = None,
+        quantize: bool = True,
+        channel: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Quantized | None]:
         """The whole-sequence pass of training.
 
@@ -66,6 +71,7 @@ class CodecModel(nn.Module):
             audio: ``[B, T]``.
             n: codebooks for each example ``[B]``, or None for all.
             quantize: False sends the latents on as they are (the warm start).
+            channel: what quantized latents ``[B, D, F]`` go through on their way to the decoder.
 
         Returns:
             the reconstruction ``[B, T]``, aligned with ``audio``, and what the bottleneck told.
@@ -74,7 +80,10 @@ class CodecModel(nn.Module):
         padding = self.num_frames(length) * self.config.hop - length
         z = self.normalize(self.encoder(F.pad(audio, (0, padding))))
         quantized = self.bottleneck(z, n) if quantize else None
-        output = self.decoder(z if quantized is None else quantized.z_q)
+        received = z if quantized is None else quantized.z_q
+        if channel is not None and quantized is not None:
+            received = channel(received)
+        output = self.decoder(received)
         return output[:, self.delay : self.delay + length], quantized
 
     def normalize(self, z: Tensor) -> Tensor:

@@ -94,6 +94,23 @@ class AdversarialConfig:
 
 
 @dataclass(frozen=True)
+class FrameLossConfig:
+    """Losing frames in training, so that the decoder learns to play what concealment makes up.
+
+    In each example, with probability ``examples``, every frame is lost with probability ``rate``.
+    """
+
+    examples: float = 0.5
+    rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.examples <= 1.0:
+            raise CodecError(f"frame_losses.examples must lie in [0, 1], not {self.examples}")
+        if not 0.0 <= self.rate < 1.0:
+            raise CodecError(f"frame_losses.rate must lie in [0, 1), not {self.rate}")
+
+
+@dataclass(frozen=True)
 class ValidationConfig:
     """What is measured on the validation list, ``every`` so many steps, with the averaged weights.
 
@@ -121,7 +138,7 @@ class TrainingConfig:
     ``precision``: "auto" measures at the start whether bf16 autocast is faster than float32. ``ema_decay`` is
     that of the averaged weights, which are what is validated and exported; they are updated every 10 steps.
     ``balancer``: weigh the losses by their gradients (see LossBalancer) instead of by their values.
-    ``adversarial``: None trains without a discriminator.
+    ``adversarial``: None trains without a discriminator. ``frame_losses``: None loses no frames.
     """
 
     seed: int = 0
@@ -134,6 +151,7 @@ class TrainingConfig:
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     adversarial: AdversarialConfig | None = None
+    frame_losses: FrameLossConfig | None = None
     data: DataConfig = field(default_factory=DataConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 

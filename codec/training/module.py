@@ -24,6 +24,7 @@ from codec.training.config import AdversarialConfig, Recipe
 from codec.training.course import Course, learning_rate_share
 from codec.training.data import AudioDataModule
 from codec.training.ema import WeightEma
+from codec.training.frame_loss import FrameLoss
 from codec.training.objective import Objective
 from codec.training.precision import bf16_is_faster
 from codec.training.segments import SegmentBatch
@@ -34,6 +35,7 @@ _WORDS = "bottleneck.quantizer.words"
 _KMEANS_BATCH = 32
 _EMA_EVERY = 10
 _LOG_EVERY = 20
+_SETTLE_EVERY = 100
 _CODEC, _DISCRIMINATOR = 0, 1
 
 
@@ -62,6 +64,8 @@ class CodecTraining(lightning.LightningModule):
         add_weight_norm(self.model)
         self.objective = Objective(recipe.training, recipe.model.sample_rate)
         self.ema = WeightEma(self.model, recipe.training.ema_decay)
+        losses = recipe.training.frame_losses
+        self.channel = None if losses is None else FrameLoss(losses, recipe.model.dim)
         self.bf16 = recipe.training.precision == "bf16"
         self._measures_bf16 = recipe.training.precision == "auto"
         self.course = Course(recipe.training)
@@ -126,11 +130,14 @@ class CodecTraining(lightning.LightningModule):
         """One step of the optimizers on a batch of segments."""
         config = self.recipe.training
         self._seed_step()
-        if not self.quantizing and self.steps >= config.quantization.warm_start_steps:
+        starts = not self.quantizing and self.steps >= config.quantization.warm_start_steps
+        if starts:
             self._start_codebooks()
+        if self.channel is not None and (starts or self.steps % _SETTLE_EVERY == 0):
+            self.channel.settle(self.model)
         n = self._draw_codebooks(len(batch.input))
         with self._autocast():
-            output, quantized = self.model(batch.input, n, self.quantizing)
+            output, quantized = self.model(batch.input, n, self.quantizing, self.channel)
         logged: dict[str, Tensor | float] = {}
         opponent = self._opponent()
         if opponent is not None and (self.steps - opponent.start_step) % opponent.every == 0:

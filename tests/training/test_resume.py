@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from codec.config import AdditiveConfig, BottleneckConfig, ProductConfig
+from codec.training.config import FrameLossConfig
 from codec.training.saving import TrainingStopped
 from codec.training.state import STATE_NAME, averaged_model, read_state
 from tests.training.tiny import tiny_fit, tiny_recipe, with_bottleneck
@@ -66,11 +67,15 @@ def _trained(run: Path) -> dict[str, Any]:
 
 # Before the discriminator's first step, before the k-means start, and between two rounds of replacement.
 @pytest.mark.parametrize("interrupted_after", [1, 3, 7])
-@pytest.mark.parametrize("balancer", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"balancer": True}, {"frame_losses": FrameLossConfig(examples=1.0, rate=0.5)}],
+    ids=["plain", "balancer", "frame_losses"],
+)
 def test_an_interrupted_training_ends_in_the_same_bits(
-    tmp_path: Path, clips: Path, interrupted_after: int, balancer: bool
+    tmp_path: Path, clips: Path, interrupted_after: int, options: dict[str, Any]
 ) -> None:
-    recipe = tiny_recipe(balancer=balancer)
+    recipe = tiny_recipe(**options)
     replacements = Replacements()
     whole = tiny_fit(recipe, clips, tmp_path / "whole", callbacks=[replacements])
     assert replacements.count > 0

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from codec.errors import CodecError
 from codec.quantize import quantizer, residual
 from codec.training import module as module_file
+from codec.training.config import FrameLossConfig
 from codec.training.data import DataConfig
 from tests.training.test_module import Watch, spoil
 from tests.training.tiny import tiny_fit, tiny_recipe
@@ -72,7 +73,12 @@ def test_no_step_waits_between_two_looks(
             monkeypatch.setattr(place, "runs_ahead", lambda x: True)
     steps = Steps(20, 38)
     quantization = replace(tiny_recipe().training.quantization, replace_every=1000)
-    recipe = tiny_recipe(max_steps=40, data=DataConfig(0.1, 3, on_device=True), quantization=quantization)
+    recipe = tiny_recipe(
+        max_steps=40,
+        data=DataConfig(0.1, 3, on_device=True),
+        quantization=quantization,
+        frame_losses=FrameLossConfig(),
+    )
     tiny_fit(recipe, clips, tmp_path, callbacks=[steps])
     # The second row shows that the test sees what a CPU is asked for.
     assert bool(steps.questions.asked) is not on_gpu, set(steps.questions.asked)
