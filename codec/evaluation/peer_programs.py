@@ -26,6 +26,9 @@ from codec.evaluation.ogg import packet_sizes
 from codec.evaluation.peer import Coded, Peer
 
 _SECONDS = 120.0
+_AMR_WB_MAGIC = b"#!AMR-WB\n"
+# Bits of the frames by their type (RFC 4867, 3GPP TS 26.201); those of the types not named have none.
+_AMR_WB_BITS = (132, 177, 253, 285, 317, 365, 397, 461, 477, 40)
 Command = Callable[[str, str, float], list[str]]
 """``command(source, target, kbps)`` gives the words of a command line."""
 
@@ -140,6 +143,16 @@ def _probed_payload(path: Path) -> int:
     return sum(int(line.strip(",")) for line in run.stdout.split())
 
 
+def _amr_wb_payload(path: Path) -> int:
+    """The bits of the frames, without the byte before each and what fills up its last (RFC 4867, 5.3)."""
+    data, position, bits = path.read_bytes(), len(_AMR_WB_MAGIC), 0
+    while position < len(data):
+        kind = data[position] >> 3 & 15
+        size = _AMR_WB_BITS[kind] if kind < len(_AMR_WB_BITS) else 0
+        bits, position = bits + size, position + 1 + -(-size // 8)
+    return -(-bits // 8)
+
+
 def _bits(kbps: float) -> str:
     return str(round(1000 * kbps))
 
@@ -149,16 +162,35 @@ def _whole_file(path: Path) -> int:
 
 
 def _ffmpeg(
-    name: str, encoder: str, suffix: str, latency_ms: float, rates: str, delay: int = 0
+    name: str,
+    encoder: str,
+    suffix: str,
+    latency_ms: float,
+    rates: str,
+    *,
+    delay: int = 0,
+    decoder: str | None = None,
+    payload: Callable[[Path], int] = _probed_payload,
 ) -> ProgramPeer:
-    quiet = ["ffmpeg", "-v", "error", "-y", "-i"]
+    """One of ffmpeg's codecs; without ``decoder`` ffmpeg chooses it."""
+    quiet = ["ffmpeg", "-v", "error", "-y"]
+    chosen = [] if decoder is None else ["-c:a", decoder]
     lacking = f"this ffmpeg was built without {encoder}"
     return ProgramPeer(
         name=name,
         programs=("ffmpeg", "ffprobe"),
-        encode=lambda source, target, kbps: [*quiet, source, "-c:a", encoder, "-b:a", _bits(kbps), target],
-        decode=lambda source, target, kbps: [*quiet, source, "-c:a", "pcm_s16le", target],
-        payload=_probed_payload,
+        encode=lambda source, target, kbps: [
+            *quiet,
+            "-i",
+            source,
+            "-c:a",
+            encoder,
+            "-b:a",
+            _bits(kbps),
+            target,
+        ],
+        decode=lambda source, target, kbps: [*quiet, *chosen, "-i", source, "-c:a", "pcm_s16le", target],
+        payload=payload,
         suffix=suffix,
         latency_ms=latency_ms,
         rates=tuple(map(float, rates.split())),
@@ -229,8 +261,19 @@ PROGRAMS = (
         delay=160,
         raw=True,
     ),
-    _ffmpeg("amr-wb", "libvo_amrwbenc", ".amr", 25.0, "6.6 8.85 12.65 15.85 19.85 23.85"),
-    _ffmpeg("speex", "libspeex", ".spx", 34.0, "5.8 7.8 9.8 12.8 16.8 20.6 23.8", delay=223),
+    _ffmpeg(
+        "amr-wb",
+        "libvo_amrwbenc",
+        ".amr",
+        25.0,
+        "6.6 8.85 12.65 15.85 19.85 23.85",
+        delay=95,
+        payload=_amr_wb_payload,
+    ),
+    # ffmpeg's own decoder of Speex comes back further from the original, and that of ffmpeg 7.0 as noise.
+    _ffmpeg(
+        "speex", "libspeex", ".spx", 34.0, "5.8 7.8 9.8 12.8 16.8 20.6 23.8", delay=223, decoder="libspeex"
+    ),
     ProgramPeer(
         name="lc3",
         programs=("elc3", "dlc3"),

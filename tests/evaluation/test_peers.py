@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,29 @@ def test_a_peer_brings_speech_back_in_time(name: str, tmp_path: Path) -> None:
     inner = slice(800, -800)
     match = [envelopes[0][inner] @ np.roll(envelopes[1], -lag)[inner] for lag in lags]
     assert abs(int(lags[np.argmax(match)])) <= 60
+
+
+@pytest.mark.parametrize("name", ["opus", "amr-wb", "speex", "lc3", "mp3", "aac", "vorbis"])
+def test_what_keeps_the_waveform_is_aligned_to_the_sample(name: str, tmp_path: Path) -> None:
+    peer = PEERS[name]
+    missing = peer.missing()
+    if missing:
+        pytest.skip(f"{name} was not measured: {missing}")
+    audio, rate = soundfile.read(SPEECH, dtype="float32")
+    trip = peer_round_trip(peer, Clip("speech", audio, rate), peer.rates_for([16.0])[-1], tmp_path)
+    lags = range(-40, 41)
+    match = [float(audio[40:-40] @ np.roll(trip.decoded, -lag)[40:-40]) for lag in lags]
+    assert abs(lags[int(np.argmax(match))]) <= 1
+    assert max(match) > 0.5 * np.linalg.norm(audio) * np.linalg.norm(trip.decoded)
+
+
+def test_the_payload_of_amr_wb_is_the_bits_of_its_frames(tmp_path: Path) -> None:
+    # 6.6, 8.85 and 23.85 kbit/s, comfort noise and a frame without data, each behind a byte that says so.
+    frames = [(0, 17), (1, 23), (8, 60), (9, 5), (15, 0)]
+    data = b"#!AMR-WB\n" + b"".join(bytes([kind << 3 | 4]) + bytes(size) for kind, size in frames)
+    (tmp_path / "a.amr").write_bytes(data)
+    payload = PEERS["amr-wb"].payload(tmp_path / "a.amr")  # type: ignore[attr-defined]
+    assert payload == math.ceil((132 + 177 + 477 + 40) / 8)
 
 
 def test_channels_and_rates_of_a_clip_are_kept(tmp_path: Path) -> None:
