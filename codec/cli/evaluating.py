@@ -41,11 +41,12 @@ def evaluate_folder(options: EvaluateOptions, console: Console) -> None:
         CodecError: the model or a clip cannot be read, or a result cannot be written.
         UsageError: there is nothing to measure, or a name is unknown.
     """
-    metrics = choose_metrics(_all(options.metrics, METRICS), console.warn)
+    absent = _Absent(console)
+    metrics = choose_metrics(_all(options.metrics, METRICS), absent.tell)
     settings = _model_settings(options)
     if not settings:
         raise UsageError("there is nothing to measure: give --bitrates, --qualities or --codebooks")
-    settings += peer_settings(_all(options.peers, PEERS), options.bitrates, console.warn)
+    settings += peer_settings(_all(options.peers, PEERS), options.bitrates, absent.tell)
     shown = _page_settings(options, settings)
     clips = load_clips(options.folder)
     codec = Codec(cached_model(options.model))
@@ -53,9 +54,9 @@ def evaluate_folder(options: EvaluateOptions, console: Console) -> None:
     with ExitStack() as stack:
         # Opened first: minutes of measuring should not end at a folder that cannot be written.
         files = _open(options.out, stack) if options.out is not None else None
-        trips = _measure(codec, clips, settings, metrics, options, console)
+        trips = _measure(codec, clips, settings, metrics, options, console, absent)
         latencies = {name: peer.latency_ms for name, peer in PEERS.items()} | {"": codec.latency_ms}
-        text = _report(trips, facts, metrics, options.split, latencies)
+        text = _report(trips, facts, metrics, options.split, latencies) + absent.markdown()
         if files is not None:
             page = _for_page(trips, shown, options.page_clips)
             contents = (
@@ -69,6 +70,24 @@ def evaluate_folder(options: EvaluateOptions, console: Console) -> None:
                 file.write(content)
     if options.out is not None:
         console.note(f"wrote {', '.join(_FILES)} to {options.out}")
+
+
+class _Absent:
+    """What was asked for and is not measured: warned of at once, and kept for the report."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._sentences: list[str] = []
+
+    def tell(self, sentence: str) -> None:
+        """Warn and keep."""
+        self._console.warn(sentence)
+        self._sentences.append(sentence)
+
+    def markdown(self) -> str:
+        """All sentences as a list, or nothing where nothing is absent."""
+        items = "".join(f"- {sentence}\n" for sentence in self._sentences)
+        return f"\nNot in these tables:\n\n{items}" if items else ""
 
 
 def _all(names: list[str], every: Iterable[str]) -> list[str]:
@@ -104,10 +123,11 @@ def _measure(
     metrics: Sequence[str],
     options: EvaluateOptions,
     console: Console,
+    absent: _Absent,
 ) -> list[RoundTrip]:
     total = len(clips) * len(settings)
     with console.progress(f"coding {count(len(clips), 'clip')}", total) as advance:
-        trips = code_clips(codec, clips, settings, console.warn, advance)
+        trips = code_clips(codec, clips, settings, absent.tell, advance)
     with console.progress(f"scoring {count(len(trips), 'clip')}", len(trips)) as advance:
         return score_trips(trips, metrics, options.jobs, advance)
 

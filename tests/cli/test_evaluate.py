@@ -55,6 +55,7 @@ def test_results_go_to_the_terminal_and_to_files(run: Run, clips: Path, tmp_path
     assert float(rows[3]["payload_kbps"]) == pytest.approx(0.7 * 7.9 / 5.7, rel=0.1)
     text = (out / "report.md").read_text(encoding="utf-8")
     assert [name in text for name in ("All 3 clips:", "The first 1:", "The other 2:")] == [True] * 3
+    assert "\nNot in these tables:\n\n- lyra is not measured: " in text
     assert (out / "quality.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "b &lt;i&gt;" in page
