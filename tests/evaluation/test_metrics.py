@@ -141,12 +141,11 @@ def test_weighted_noise_under_a_formant_counts_less() -> None:
     assert value("psnr", speech, low) > value("psnr", speech, high) + 3.0
 
 
-def test_visqol_prefers_the_original(rng: np.random.Generator) -> None:
-    for package in ("visqol", "ai_edge_litert"):
-        pytest.importorskip(package)
+@pytest.mark.parametrize("name", ["visqol", "visqol_audio"])
+def test_visqol_prefers_the_original(name: str, rng: np.random.Generator) -> None:
     speech = with_noise(syllables(2.0), 1e-3, rng)
     noisy = with_noise(speech, 0.05, rng)
-    assert value("visqol", speech, speech) > value("visqol", speech, noisy) + 0.5
+    assert value(name, speech, speech) > value(name, speech, noisy) + 0.5
 
 
 def test_dnsmos_hears_noise_without_the_original(rng: np.random.Generator) -> None:
