@@ -19,6 +19,7 @@ HOSTILE = [
     "<img src=x onerror='window.harmed = 1'>{{ 7 * 7 }}",
 ]
 PLAY_SECONDS = 20.0
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "listen.html"
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,33 @@ def test_the_security_policy_runs_no_other_script(page: Path, browser: Chromium)
     browser.open(page.as_uri())
     browser.run("document.body.append(Object.assign(document.createElement('script'), {text: 'harmed = 1'}))")
     assert browser.run("typeof window.harmed") == "undefined"
+
+
+def test_the_published_page_is_small_lossless_and_names_its_licence() -> None:
+    assert PUBLISHED.stat().st_size <= 5_000_000
+    elements = Elements(PUBLISHED.read_text(encoding="utf-8"))
+    sounds = [str(attrs["src"]) for tag, attrs in elements.tags if tag == "audio"]
+    assert len([tag for tag, _ in elements.tags if tag == "h2"]) == 5 + 2  # clips, ratings and averages
+    # The original and at least three versions of each.
+    assert len(sounds) % 5 == 0
+    assert len(sounds) >= 20
+    assert all(sound.startswith("data:audio/flac;base64,") for sound in sounds)
+    assert "licensed under CC BY 4.0" in elements.text
+
+
+def test_the_published_page_plays_and_tests_blind(browser: Chromium) -> None:
+    browser.open(PUBLISHED.as_uri())
+    durations = browser.run("[...document.querySelectorAll('audio')].map(audio => audio.duration)")
+    columns = len(durations) // 5
+    for clip in range(5):
+        of_clip = durations[clip * columns : (clip + 1) * columns]
+        assert of_clip == pytest.approx([of_clip[0]] * columns, abs=1e-3)
+        assert of_clip[0] > 1.0
+    browser.run("document.querySelector('.test button').click()")
+    browser.run("document.querySelectorAll('.play')[1].click()")
+    wait_until(browser, "document.querySelectorAll('audio')[1].currentTime > 0.05")
+    headings = "[...document.querySelector('.clip').querySelectorAll('h3')].map(h => h.textContent)"
+    assert browser.run(headings) == ["Reference", *"ABCDEFGH"[:columns]]
 
 
 @pytest.mark.parametrize("width", [360, 700, 1280])
