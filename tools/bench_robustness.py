@@ -51,7 +51,8 @@ def gather(
     for name, change in stress.FROM_SPEECH.items():
         sounds.append(Sound(name, [change(clip, rate) for clip in speech]))
     if len(speech) >= 3:
-        sounds.append(Sound("three speakers at once", [stress.babble(speech)]))
+        longest = sorted(speech, key=len, reverse=True)
+        sounds.append(Sound("three speakers at once", [stress.babble(longest)]))
     if other:
         sounds.append(Sound("other languages", list(other)))
     return sounds + [Sound(name, [make(rate)]) for name, make in stress.SYNTHETIC.items()]

@@ -2,10 +2,22 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
 from tests.tools.conftest import ROOT, call_tool
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_robustness", ROOT / "tools" / "bench_robustness.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_every_sound_is_in_the_table(checkpoint: Path, clips: Path) -> None:
@@ -32,13 +44,14 @@ def test_every_sound_is_in_the_table(checkpoint: Path, clips: Path) -> None:
         (-120.0, -60.0, "yes: not below -70 dBFS"),
     ],
 )
-def test_a_limit_that_breaks_is_told(before: float, after: float, expected: str) -> None:
-    spec = importlib.util.spec_from_file_location("bench_robustness", ROOT / "tools" / "bench_robustness.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.verdict(before, after) == expected
+def test_a_limit_that_breaks_is_told(tool: ModuleType, before: float, after: float, expected: str) -> None:
+    assert tool.verdict(before, after) == expected
+
+
+def test_the_three_speakers_are_those_with_most_to_say(tool: ModuleType) -> None:
+    speech = [np.full(seconds * 16_000, 0.1, np.float32) for seconds in (1, 4, 2, 3)]
+    sounds = {sound.name: sound.clips for sound in tool.gather(speech, [], 16_000)}
+    assert [len(clip) for clip in sounds["three speakers at once"]] == [2 * 16_000]
 
 
 @pytest.mark.parametrize(
