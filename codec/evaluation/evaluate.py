@@ -132,8 +132,8 @@ def display_name(path: Path) -> str:
 def load_clips(folder: Path) -> list[Clip]:
     """Read the audio files directly inside a folder, in order of name.
 
-    Raises ``UsageError`` where there is no such folder and ``CodecError`` for an unreadable file or none at
-    all.
+    Raises ``UsageError`` where there is no such folder and ``CodecError`` for an unreadable file, one without
+    a sample, or none at all.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one that holds audio clips")
@@ -147,6 +147,8 @@ def load_clips(folder: Path) -> list[Clip]:
             raise CodecError(
                 f"{path} is not readable as audio ({error.error_string}): remove or replace it"
             ) from error
+        if len(audio) == 0:
+            raise CodecError(f"{path} holds no sound: remove or replace it")
         clips.append(Clip(display_name(path), audio, int(sample_rate)))
     if not clips:
         raise CodecError(f"{folder} holds no audio clips: put {', '.join(AUDIO_SUFFIXES)} files there")

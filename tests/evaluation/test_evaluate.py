@@ -103,6 +103,10 @@ def test_a_folder_without_usable_clips_is_refused_in_a_sentence(tmp_path: Path) 
         load_clips(tmp_path / "nowhere")
     with pytest.raises(CodecError, match="holds no audio clips"):
         load_clips(tmp_path)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), SAMPLE_RATE)
+    with pytest.raises(CodecError, match=r"empty\.wav holds no sound"):
+        load_clips(tmp_path)
+    (tmp_path / "empty.wav").unlink()
     (tmp_path / "fake.wav").write_text("no audio")
     with pytest.raises(CodecError, match=r"fake\.wav is not readable as audio"):
         load_clips(tmp_path)
