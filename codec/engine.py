@@ -112,8 +112,9 @@ class Engine:
         See :meth:`codec.quantize.bottleneck.Bottleneck.profile`.
         """
         at, codes, errors = 0, [], []
-        for frames, rows in self.check_rows().blocks(z.shape[1]):
-            block = _fill(z[:, at : at + frames], rows)
+        for frames, _ in self.check_rows().blocks(z.shape[1]):
+            # A window comes here once and whole, so that no other way of cutting it has to agree.
+            block = _fill(z[:, at : at + frames], -(-frames // _LIVE_ROWS) * _LIVE_ROWS)
             found, left = self.model.bottleneck.profile(block.unsqueeze(0))
             codes.append(found[0, :, :frames])
             errors.append(left[0, :, :frames])

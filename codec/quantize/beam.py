@@ -50,13 +50,16 @@ def _search_block(distances: Distances, x: Tensor, limits: Tensor, beam: int) ->
         score, parent, code = _best_children(distance, score, beam)
         codes = codes.flatten(0, 1).index_select(0, parent.flatten()).view(*parent.shape, count)
         codes[:, :, index] = code
+        if index + 1 in ends:
+            ended = limits.index_select(0, rows) == index + 1
+            answer[rows[ended]] = codes[ended, 0]
+            going_on = (~ended).nonzero().flatten()
+            rows, score, parent, code, codes = (
+                state.index_select(0, going_on) for state in (rows, score, parent, code, codes)
+            )
         words = distances.words[index].index_select(0, code.flatten())
         overshoot = overshoot.flatten(0, 1).index_select(0, parent.flatten()).add_(words)
-        overshoot = overshoot.view(*parent.shape, -1)
-        if index + 1 in ends:
-            done = limits[rows] == index + 1
-            answer[rows[done]] = codes[done, 0]
-            rows, overshoot, score, codes = (state[~done] for state in (rows, overshoot, score, codes))
+        overshoot = overshoot.view(*parent.shape, x.shape[1])
     return answer
 
 
@@ -64,7 +67,8 @@ def _distances_of_sums(distances: Distances, index: int, overshoot: Tensor) -> T
     """Distances ``[N, W, K]`` of the overshoots ``[N, W, D]`` of W sums each."""
     count, sums, dim = overshoot.shape
     flat = overshoot.reshape(-1, dim)
-    flat = F.pad(flat, (0, 0, 0, -len(flat) % _MULTIPLE))
+    if len(flat) % _MULTIPLE:
+        flat = F.pad(flat, (0, 0, 0, -len(flat) % _MULTIPLE))
     return distances.of(index, flat)[: count * sums].view(count, sums, -1)
 
 
@@ -95,5 +99,5 @@ def _best_children(distance: Tensor, score: Tensor, beam: int) -> tuple[Tensor, 
     value, at = children.flatten(1).topk(min(beam, children[0].numel()), dim=1, largest=False)
     group = at // size
     parent = vectors * sums + sum_of.gather(1, group)
-    code = least.gather(1, group) % each_sum * size + at % size
-    return value, parent, code
+    first = (least - sum_of * each_sum).gather(1, group) * size
+    return value, parent, first + (at - group * size)

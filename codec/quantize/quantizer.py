@@ -235,7 +235,7 @@ class VectorQuantizer(nn.Module, ABC):
         codes, left = [], [_energy(x)]
         for index, words in enumerate(self.words):
             codes.append(distances.nearest(index, overshoot))
-            overshoot = overshoot + words[codes[-1]]
+            overshoot = words.index_select(0, codes[-1]).add_(overshoot)
             left.append(_energy(overshoot))
         return torch.stack(codes, dim=1), torch.stack(left, dim=1)
 

@@ -89,7 +89,7 @@ def greedy_search(distances: Distances, x: Tensor, limits: Tensor, skip_finished
             rows, overshoot = rows[unfinished], overshoot[unfinished]
         found = distances.nearest(index, overshoot)
         codes[rows, index] = found
-        overshoot = overshoot + words[index][found]
+        overshoot = words[index].index_select(0, found).add_(overshoot)
     columns = torch.arange(words.shape[0], device=x.device)
     return torch.where(columns < limits.unsqueeze(1), codes, -1)
 
