@@ -16,7 +16,7 @@ take() {
         python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
             --target "$work/site" "$work"/wheels/*.whl
         rm -r "$work/wheels"
-        python3 -c 'import lightning, soundfile, torch, torchaudio; print(torch.__version__, torch.cuda.is_available())'
+        python3 -c 'import lightning, soundfile, torch; print(torch.__version__, torch.cuda.is_available())'
     fi
     du -sh "$work"
 }

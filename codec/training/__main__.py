@@ -1,6 +1,7 @@
 """``python -m codec.training``: what ``codec train`` does, for machines with neither typer nor rich.
 
-It needs torch, lightning, numpy, soundfile, torchaudio and, as lightning does, pyyaml.
+It needs torch, lightning, numpy, soundfile and, as lightning does, pyyaml; public corpora in their own
+layouts need torchaudio, too.
 """
 
 from __future__ import annotations

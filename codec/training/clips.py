@@ -13,6 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from codec.errors import CodecError
+from codec.resample import Resampler
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +21,8 @@ Samples = NDArray[np.float32]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 
-# A resampler needs samples on both sides of a cut; 64 of the slower rate cover torchaudio's window of 6 zero
-# crossings.
-_RESAMPLE_MARGIN = 64
+# A resampler needs samples on both sides of a cut, at most 65 of the slower rate.
+_RESAMPLE_MARGIN = 66
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,5 @@ def _read(clip: Clip, start: int, frames: int) -> Samples:
 
 def _resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
     """Band-limited resampling of float32 [T, C] -> float32 [ceil(T * rate_out / rate_in), C]."""
-    if rate_in == rate_out:
-        return samples
-    import torch
-
-    from codec.torchaudio_cpu import torchaudio
-
-    resampled = torchaudio().functional.resample(torch.from_numpy(samples.T.copy()), rate_in, rate_out)
-    return np.ascontiguousarray(resampled.numpy().T)
+    resampler = Resampler(rate_in, rate_out, samples.shape[1])
+    return np.concatenate([resampler.push(samples), resampler.flush()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -134,12 +135,13 @@ def mel_filters(window: int, bins: int, sample_rate: int) -> Tensor:
     Each filter sums to 1, so that a band is the mean magnitude of its bins at every resolution.
     Raises CodecError where a band is so narrow that it holds no bin.
     """
-    # Imported here: codec.training has to import without torchaudio.
-    from codec.torchaudio_cpu import torchaudio
-
-    filters: Tensor = torchaudio().functional.melscale_fbanks(
-        n_freqs=window // 2 + 1, f_min=0.0, f_max=sample_rate / 2, n_mels=bins, sample_rate=sample_rate
-    )
+    top = 2595.0 * math.log10(1.0 + sample_rate / 2 / 700.0)
+    mel = torch.linspace(0.0, top, bins + 2, dtype=torch.float64)
+    corners = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    frequencies = torch.linspace(0.0, sample_rate / 2, window // 2 + 1, dtype=torch.float64).unsqueeze(1)
+    low, peak, high = corners[:-2], corners[1:-1], corners[2:]
+    rising, falling = (frequencies - low) / (peak - low), (high - frequencies) / (high - peak)
+    filters = torch.minimum(rising, falling).clamp(min=0.0).float()
     total = filters.sum(0)
     if not bool((total > 0).all()):
         raise CodecError(f"{bins} mel bins are too many for a window of {window} samples at {sample_rate} Hz")

@@ -257,7 +257,7 @@ import sys
 from importlib.machinery import PathFinder
 
 BLOCKED = {"librosa", "safetensors", "typer", "rich", "tensorboard", "tensorboardX", "matplotlib", "scipy",
-           "pandas", "pesq", "pystoi"} | set(sys.argv[1:2])
+           "pandas", "pesq", "pystoi", "torchaudio"}
 
 class Bare:
     @staticmethod
@@ -283,27 +283,27 @@ try:
 except ModuleNotFoundError:
     print("blocked:", sorted(BLOCKED & sys.modules.keys()))
 """
-    assert _run_bare(program, "torchaudio") == "blocked: []"
+    assert _run_bare(program) == "blocked: []"
 
 
-def test_a_training_needs_torchaudio_alone_of_the_optional_packages(tmp_path: Path, clips: Path) -> None:
+def test_a_training_needs_none_of_the_optional_packages(tmp_path: Path, clips: Path) -> None:
     program = """
 from pathlib import Path
 sys.path.insert(0, ".")
 from tests.training.tiny import tiny_fit, tiny_recipe
-clips, run = Path(sys.argv[2]), Path(sys.argv[3])
+clips, run = Path(sys.argv[1]), Path(sys.argv[2])
 tiny_fit(tiny_recipe(), clips, run, valid=[clips])
 print(tiny_fit(tiny_recipe(max_steps=15), clips, run, resume=True).steps)
 """
-    assert _run_bare(program, "", str(clips), str(tmp_path / "run")) == "15"
+    assert _run_bare(program, str(clips), str(tmp_path / "run")) == "15"
 
 
 def test_the_plain_command_needs_neither_typer_nor_rich(tmp_path: Path, clips: Path) -> None:
     program = """
 from codec.training.__main__ import main
-print(main(sys.argv[2:]))
+print(main(sys.argv[1:]))
 """
     config = tmp_path / "config.yaml"
     config.write_text(recipe_yaml(tiny_recipe(data=DataConfig(0.1, 3, on_device=True))))
     options = ["--data", str(clips), "--run", str(tmp_path / "run"), "--steps", "2", "--device", "cpu"]
-    assert _run_bare(program, "", str(config), *options).splitlines()[-1] == "0"
+    assert _run_bare(program, str(config), *options).splitlines()[-1] == "0"
