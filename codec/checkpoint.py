@@ -53,7 +53,7 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             return folder
     places = ", ".join(str(folder) for folder in folders)
     raise CodecError(
-        f"no model {name_or_path} was found: looked at {places}; give a checkpoint folder with --model"
+        f"no model {name_or_path} was found: looked at {places}; give the name or the folder of a model"
     )
 
 
