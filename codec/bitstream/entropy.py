@@ -51,17 +51,19 @@ class EntropyCoder:
 
         Args:
             codes: ``[C, M', F]`` with -1 behind the last code that a frame sends.
-            counts: whether the frames' numbers of codebooks are told too.
+            counts: whether the frames' numbers of codebooks are told too; if not, all send as many.
         """
+        if not counts:
+            count = np.count_nonzero(codes[0, :, 0] >= 0)
+            starts, sizes = self._predictor.code_intervals(codes[:, :count], previous=None)
+            return range_encode(starts.ravel(), sizes.ravel())
         n = codebooks_sent(codes).T
         starts, sizes = self._predictor.code_intervals(codes[:, : int(n.max())], previous=None)
-        sent = np.arange(starts.shape[2]) < n[..., None]
-        if counts:
-            before = np.full_like(n, self.num_codebooks + 1)
-            before[1:] = n[:-1]
-            starts = np.concatenate([self._counts[before, n][..., None], starts], axis=2)
-            sizes = np.concatenate([self._count_sizes[before, n][..., None], sizes], axis=2)
-            sent = np.concatenate([np.ones_like(sent, shape=(*n.shape, 1)), sent], axis=2)
+        before = np.full_like(n, self.num_codebooks + 1)
+        before[1:] = n[:-1]
+        starts = np.concatenate([self._counts[before, n][..., None], starts], axis=2)
+        sizes = np.concatenate([self._count_sizes[before, n][..., None], sizes], axis=2)
+        sent = np.arange(starts.shape[2]) <= n[..., None]
         return range_encode(starts[sent], sizes[sent])
 
     def decode(self, data: bytes, shape: tuple[int, int, int], count: int | None) -> Codes:

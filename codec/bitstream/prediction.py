@@ -22,6 +22,9 @@ from codec.bitstream.tables import (
 
 # Bounds the memory that a long payload takes; ten times as many take as long for each.
 _CODES_AT_ONCE = 4096
+# OpenBLAS shares larger products among threads. At these sizes that gains nothing, and where the processors
+# have other work to do, the threads wait for each other: coding then takes four times as long.
+_MOST_MULTIPLICATIONS = 1 << 18
 
 # Integers in float32, or such divided by a power of two.
 Exact = NDArray[np.float32]
@@ -45,6 +48,10 @@ class Predictor:
     def __init__(self, tables: EntropyTables) -> None:
         count, words = tables.leaves.shape
         past = len(tables.past_out_bias)
+        width, now = tables.hidden_weight.shape[1], tables.features.shape[2]
+        layers = (now * len(tables.past_in_bias), tables.past_out_weight.size, past * width)
+        self._rows_at_once = max(1, _MOST_MULTIPLICATIONS // max(layers))
+        self._frames_at_once = max(1, _MOST_MULTIPLICATIONS // (now * width))
         self.num_codebooks, self.codebook_size = count, words
         self._feature_rows = tables.features.astype(np.float32).reshape(count * words, -1)
         # Where the rows of each codebook begin.
@@ -54,8 +61,9 @@ class Predictor:
         self._past_out = (tables.past_out_weight.T * scales[1], _exact(tables.past_out_bias) * scales[1])
         hidden_scales = scales[2 : 2 + count, None]
         hidden = (tables.hidden_weight * hidden_scales[..., None]).transpose(0, 2, 1)
-        self._hidden_past = np.ascontiguousarray(hidden[:, :past])
-        self._hidden_bias = (_exact(tables.hidden_bias) * hidden_scales)[:, None]
+        # With a dimension for the parts that frames come in.
+        self._hidden_past = np.ascontiguousarray(hidden[:, None, :past])
+        self._hidden_bias = (_exact(tables.hidden_bias) * hidden_scales)[:, None, None]
         self._hidden_now = np.ascontiguousarray(hidden[:, past:])
         self._paths = _Paths(tables, scales[2 + count :])
 
@@ -72,7 +80,7 @@ class Predictor:
         channels, count, frames = codes.shape
         starts = np.zeros((frames, channels, count), np.int64)
         sizes = np.full_like(starts, TOTAL)
-        step = max(1, _CODES_AT_ONCE // max(1, channels * count))
+        step = max(1, min(_CODES_AT_ONCE // max(1, count), self._frames_at_once) // max(1, channels))
         for at in range(0, frames if codes.size else 0, step):
             part = slice(at, at + step)
             starts[part], sizes[part] = self._intervals(codes[:, :, part], previous)
@@ -89,23 +97,30 @@ class Predictor:
         if previous is not None:
             before[:channels] = self._sums(np.ascontiguousarray(previous.T))[-1]
         hidden = self._hidden(self.begin_frames(before, count), earlier[:-1])
-        sent = known.ravel() >= 0
-        some = slice(None) if sent.all() else np.flatnonzero(sent)
-        rows = (known + self._offsets[:count]).ravel()[some]
-        starts, sizes = np.zeros_like(known).ravel(), np.full(known.size, TOTAL)
-        starts[some], sizes[some] = self._paths.intervals(hidden.reshape(known.size, -1)[some], rows)
+        hidden, rows = hidden.reshape(known.size, -1), (known + self._offsets[:count]).ravel()
+        if known.min() >= 0:
+            starts, sizes = self._paths.intervals(hidden, rows)
+        else:
+            some = np.flatnonzero(known >= 0)
+            starts, sizes = np.zeros(known.size, np.int64), np.full(known.size, TOTAL)
+            starts[some], sizes[some] = self._paths.intervals(hidden[some], rows[some])
         shape = (count, frames, channels)
         return starts.reshape(shape).transpose(1, 2, 0), sizes.reshape(shape).transpose(1, 2, 0)
 
     def begin_frames(self, before: Exact, count: int) -> Exact:
         """What all codes of a frame share of their hidden sums, ``[M', N, r]``: what the frames before, of
         which the features ``[N, d]`` are told, say about the codes of M' codebooks."""
-        x = before.clip(*_FEATURES)
+        parts = -(-len(before) // self._rows_at_once)
+        rows = -(-len(before) // max(parts, 1))
+        x = np.zeros((parts, rows, before.shape[1]), np.float32)
+        before.clip(*_FEATURES, out=x.reshape(-1, before.shape[1])[: len(before)])
         for weight, bias in (self._past_in, self._past_out):
-            x = np.floor(x @ weight + bias).clip(*_ACTIVATIONS)
+            x = np.matmul(x, weight)
+            x += bias
+            np.floor(x, out=x).clip(*_ACTIVATIONS, out=x)
         sums: Exact = np.matmul(x, self._hidden_past[:count])
         sums += self._hidden_bias[:count]
-        return sums
+        return sums.reshape(count, parts * rows, sums.shape[-1])[:, : len(before)]
 
     def hidden(self, base: Exact, codebook: int, earlier: Exact) -> Exact:
         """Hidden activations ``[N, r + 1]`` after codes with features ``[N, d]``, the last of them 1.
