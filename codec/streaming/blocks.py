@@ -179,21 +179,30 @@ class WindowBlocks:
         if target is not None:
             self._control.retarget(target)
         choice = self._control.choose(block.window, final, [after.window for after in rest])
+        found = _search(self._engine, block.frames, choice.counts)
         while True:
-            codes = _search(self._engine, block.frames, choice.counts)[:, : self._coder.num_codebooks]
+            codes = found[:, : self._coder.num_codebooks]
             payload = self._coder.pack(codes, choice.stored)
             better = self._control.revise(block.window, choice, 8 * len(payload) + self._overhead)
             if better is None:
                 return Block(codes, payload)
+            same = better.counts == choice.counts
+            found = _search(self._engine, block.frames, better.counts, np.where(same[:, None], found, -1))
             choice = better
 
 
-def _search(engine: Engine, frames: Frames, n: Counts) -> Codes:
-    """Codes ``[C, M, F]`` of frames with ``n`` ``[C, F]`` codebooks."""
-    codes = np.empty((len(n), engine.model.bottleneck.num_codebooks, len(frames)), np.int64)
+def _search(engine: Engine, frames: Frames, n: Counts, known: Codes | None = None) -> Codes:
+    """Codes ``[C, M, F]`` of frames with ``n`` ``[C, F]`` codebooks.
+
+    ``known`` ``[C, M, F]`` are those of an earlier search, -1 where they have to be found anew.
+    """
+    if known is None:
+        known = np.full((len(n), engine.model.bottleneck.num_codebooks, len(frames)), -1, np.int64)
+    codes = known.copy()
     for channel, (z, row) in enumerate(zip(frames.z, n, strict=True)):
+        wanted = np.flatnonzero((row > 0) & (known[channel, 0] < 0))
         # A search goes on until the frame with the most codebooks is done: those alike go together.
-        order = row.argsort(kind="stable")
+        order = wanted[row[wanted].argsort(kind="stable")]
         found = engine.search(z[:, torch.from_numpy(order)], torch.from_numpy(row[order]))
         codes[channel][:, order] = found.cpu().numpy()
     return codes
