@@ -194,7 +194,7 @@ def main(
     rates: Annotated[
         str,
         typer.Option(help="Modes and kbit/s, or quality, of files; the first is compared with the layout."),
-    ] = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:6,vbr:5",
+    ] = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:3,abr:6,abr:10,vbr:5,vbr:10",
     bitrate: Annotated[float, typer.Option(help="kbit/s of live steps.")] = 6.0,
     layout: Annotated[Path, typer.Option(help="Configuration to compare with.")] = ROOT
     / "recipes"
