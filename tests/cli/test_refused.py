@@ -224,7 +224,7 @@ def test_unknown_model(
     ):
         assert result.code == 1
         assert "no model nonesuch" in result.error
-        assert "--model" in result.error
+        assert "name or the folder of a model" in result.error
 
 
 def test_a_stream_whose_model_is_not_installed(
