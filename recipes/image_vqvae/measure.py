@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -25,12 +27,9 @@ def measure(model: VqVae, images: Tensor, device: torch.device) -> dict[str, flo
     bottleneck = model.bottleneck
     counts = torch.zeros(bottleneck.num_codebooks, bottleneck.codebook_size, dtype=torch.int64)
     sums = {"mse": 0.0, "psnr": 0.0, "ssim": 0.0}
-    for batch in torch.split(images, _BATCH):
-        truth = batch.to(device).float() / 255
-        reconstruction, codes = model.code((truth - 0.5).contiguous(memory_format=torch.channels_last))
-        given = (reconstruction + 0.5).clamp(0, 1)
+    for truth, given, codes in _coded(model, images, device):
         counts += count_words(codes, bottleneck.codebook_size).cpu()
-        errors = (given - truth).square().mean(dim=(1, 2, 3))
+        errors = _square_errors(truth, given)
         sums["mse"] += float(errors.sum())
         sums["psnr"] += float(-10 * errors.log10().sum())
         ssim = quality.structural_similarity_index_measure(given, truth, data_range=1.0, reduction="sum")
@@ -40,6 +39,25 @@ def measure(model: VqVae, images: Tensor, device: torch.device) -> dict[str, flo
         "perplexity": float(perplexity(counts).mean()),
         "unused": float((counts == 0).float().mean()),
     }
+
+
+@torch.no_grad()
+def mean_square_error(model: VqVae, images: Tensor, device: torch.device) -> float:
+    """The ``mse`` of `measure` alone, in a quarter of its time."""
+    errors = [_square_errors(truth, given).sum() for truth, given, _ in _coded(model, images, device)]
+    return float(torch.stack(errors).sum()) / len(images)
+
+
+def _coded(model: VqVae, images: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Blocks of images from 0 to 1 as float32, what their codes decode to, and the codes."""
+    for block in torch.split(images, _BATCH):
+        truth = block.to(device).float() / 255
+        reconstruction, codes = model.code((truth - 0.5).contiguous(memory_format=torch.channels_last))
+        yield truth, (reconstruction + 0.5).clamp(0, 1), codes
+
+
+def _square_errors(truth: Tensor, given: Tensor) -> Tensor:
+    return (given - truth).square().mean(dim=(1, 2, 3))
 
 
 def count_words(codes: Tensor, codebook_size: int) -> Tensor:

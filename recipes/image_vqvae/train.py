@@ -13,7 +13,7 @@ from codec.quantize import ResidualVQ
 from codec.quantize.codebooks import perplexity
 from recipes.common.care import replace_words, start_uniform
 from recipes.image_vqvae.images import Images
-from recipes.image_vqvae.measure import count_words, measure
+from recipes.image_vqvae.measure import count_words, mean_square_error, measure
 from recipes.image_vqvae.network import VqVae
 from recipes.image_vqvae.study import Setting, Study, Training, build_quantizer
 
@@ -96,7 +96,7 @@ class Trainer:
             if update % training.curve_every == 0:
                 point = {name: torch.stack(since).mean().item() for name, since in self._since_point.items()}
                 if quantized:
-                    point["test_error"] = measure(self.model, shown, self.device)["mse"]
+                    point["test_error"] = mean_square_error(self.model, shown, self.device)
                 points.append({"updates": update, **point})
                 self._since_point.clear()
         return points

@@ -21,7 +21,7 @@ from codec.quantize import ResidualVQ
 from recipes.common.records import Records, Results
 from recipes.image_vqvae.claims import claims
 from recipes.image_vqvae.images import drawn_images, load_images
-from recipes.image_vqvae.measure import measure
+from recipes.image_vqvae.measure import mean_square_error, measure
 from recipes.image_vqvae.network import VqVae
 from recipes.image_vqvae.results import Runs
 from recipes.image_vqvae.run import HERE, main
@@ -95,6 +95,9 @@ def test_measures_are_those_of_their_formulas() -> None:
     images = torch.randint(50, 200, (300, 3, 32, 32), dtype=torch.uint8)
     found = measure(Shifted(ResidualVQ(8, 1, 8), channels=8), images, CPU)
     assert found["mse"] == pytest.approx(0.01, rel=1e-4)
+    assert mean_square_error(Shifted(ResidualVQ(8, 1, 8), channels=8), images, CPU) == pytest.approx(
+        found["mse"]
+    )
     assert found["psnr"] == pytest.approx(20.0, abs=1e-3)
     assert found["perplexity"] == pytest.approx(2.0)
     assert found["unused"] == pytest.approx(6 / 8)
