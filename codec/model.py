@@ -76,15 +76,35 @@ class CodecModel(nn.Module):
         Returns:
             the reconstruction ``[B, T]``, aligned with ``audio``, and what the bottleneck told.
         """
-        length = audio.shape[1]
-        padding = self.num_frames(length) * self.config.hop - length
-        z = self.normalize(self.encoder(F.pad(audio, (0, padding))))
+        z = self._latents(audio)
         quantized = self.bottleneck(z, n) if quantize else None
         received = z if quantized is None else quantized.z_q
         if channel is not None and quantized is not None:
             received = channel(received)
-        output = self.decoder(received)
-        return output[:, self.delay : self.delay + length], quantized
+        return self._aligned(self.decoder(received), audio), quantized
+
+    def from_codes(
+        self, audio: Tensor, n: Tensor | None = None, channel: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """The training pass of the decoder alone: audio ``[B, T]`` goes through codes, as they are sent.
+
+        Arguments as for `forward`. Returns the reconstruction ``[B, T]``, which depends on the decoder's
+        weights alone.
+        """
+        with torch.no_grad():
+            z = self._latents(audio)
+            limits = None if n is None else n.unsqueeze(1).expand(-1, z.shape[2])
+            received = self.bottleneck.decode(self.bottleneck.encode(z, limits))
+        if channel is not None:
+            received = channel(received)
+        return self._aligned(self.decoder(received), audio)
+
+    def _latents(self, audio: Tensor) -> Tensor:
+        padding = self.num_frames(audio.shape[1]) * self.config.hop - audio.shape[1]
+        return self.normalize(self.encoder(F.pad(audio, (0, padding))))
+
+    def _aligned(self, output: Tensor, audio: Tensor) -> Tensor:
+        return output[:, self.delay : self.delay + audio.shape[1]]
 
     def normalize(self, z: Tensor) -> Tensor:
         """Bring each latent frame of ``[B, D, F]`` to zero mean and unit variance.

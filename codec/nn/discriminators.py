@@ -1,4 +1,5 @@
-"""The multi-scale discriminator: waveforms as in SoundStream and complex spectra as in EnCodec."""
+"""The multi-scale discriminator: waveforms as in SoundStream, complex spectra as in EnCodec, periods as in
+HiFi-GAN."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from codec.errors import CodecError
 _SLOPE = 0.2
 _WAVEFORM_STAGES = 4
 _DILATIONS = (1, 2, 4)
+_PERIOD_STAGES = 3
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,11 @@ class DiscriminatorConfig:
     waveform_channels: channels of their first layer; each stage has 4 times as many, up to the maximum.
     stft_windows: windows in samples of the spectral discriminators, with a hop of a quarter; empty for none.
     stft_channels: channels of all hidden layers of those.
+    periods: in samples, of the period discriminators; empty for none. HiFi-GAN has 2, 3, 5, 7 and 11.
+    period_channels: channels of their first layer, 4 times as many in those behind it.
 
-    MelGAN has 16 and 1024 channels, EnCodec 32; the defaults are what a few CPU cores can train.
+    MelGAN has 16 and 1024 channels, EnCodec 32, HiFi-GAN 32 and 1024; the defaults are what a few CPU cores
+    can train.
     """
 
     waveform_scales: int = 3
@@ -34,11 +39,15 @@ class DiscriminatorConfig:
     waveform_max_channels: int = 64
     stft_windows: tuple[int, ...] = (1024, 512, 256)
     stft_channels: int = 8
+    periods: tuple[int, ...] = ()
+    period_channels: int = 8
 
     def __post_init__(self) -> None:
         """Raise CodecError where the sizes allow no discriminator."""
-        if self.waveform_scales < 0 or not (self.waveform_scales or self.stft_windows):
-            raise CodecError("the discriminator needs a positive waveform_scales or an entry in stft_windows")
+        if self.waveform_scales < 0 or not (self.waveform_scales or self.stft_windows or self.periods):
+            raise CodecError(
+                "the discriminator needs a positive waveform_scales or an entry in stft_windows or periods"
+            )
         if self.waveform_channels < 4 or self.waveform_channels % 4:
             raise CodecError(f"waveform_channels must be a multiple of 4, not {self.waveform_channels}")
         if self.waveform_max_channels < 4 or self.waveform_max_channels % self.waveform_channels:
@@ -47,6 +56,8 @@ class DiscriminatorConfig:
             raise CodecError("every entry of stft_windows must be a multiple of 4 and at least 16")
         if self.stft_channels < 1:
             raise CodecError(f"stft_channels must be positive, not {self.stft_channels}")
+        if any(period < 1 for period in self.periods) or self.period_channels < 1:
+            raise CodecError("every entry of periods, and period_channels, must be positive")
 
 
 class ScaleOutput(NamedTuple):
@@ -122,8 +133,33 @@ class StftDiscriminator(nn.Module):
         return _judge(torch.view_as_real(spectrum).permute(0, 3, 2, 1), self.hidden, self.last)
 
 
+class PeriodDiscriminator(nn.Module):
+    """One period: the waveform written in rows of ``period`` samples, each column judged by itself.
+
+    Samples that lie a pitch period apart thus become neighbours (HiFi-GAN, Kong et al. 2020).
+    """
+
+    def __init__(self, period: int, channels: int) -> None:
+        """Start with `channels` and go on with 4 times as many."""
+        super().__init__()
+        self.period = period
+        wide = 4 * channels
+        layers = [_along_time(1, channels, 5, stride=3)]
+        for _ in range(_PERIOD_STAGES):
+            layers.append(_along_time(channels, wide, 5, stride=3))
+            channels = wide
+        layers.append(_along_time(wide, wide, 5))
+        self.hidden = nn.ModuleList(layers)
+        self.last = _along_time(wide, 1, 3)
+
+    def forward(self, x: Tensor) -> ScaleOutput:
+        """Judge waveforms [B, T], T > 0: logits [B, 1, ceil(T / (81 period)), period]."""
+        rows = F.pad(x, (0, -x.shape[1] % self.period))
+        return _judge(rows.view(len(x), 1, -1, self.period), self.hidden, self.last)
+
+
 class MultiScaleDiscriminator(nn.Module):
-    """All waveform and spectral scales of a configuration."""
+    """All waveform and spectral scales, and all periods, of a configuration."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         """Build the scales with random weights."""
@@ -135,9 +171,13 @@ class MultiScaleDiscriminator(nn.Module):
         self.stft = nn.ModuleList(
             StftDiscriminator(window, config.stft_channels) for window in config.stft_windows
         )
+        self.periods = nn.ModuleList(
+            PeriodDiscriminator(period, config.period_channels) for period in config.periods
+        )
 
     def forward(self, x: Tensor) -> list[ScaleOutput]:
-        """Judge waveforms [B, T]: one output a scale, first the waveform scales, each at half the rate.
+        """Judge waveforms [B, T]: one output a scale, first the waveform scales, each at half the rate, then
+        the spectral ones, then the periods.
 
         T has to be at least 2 ** waveform_scales samples.
         """
@@ -146,7 +186,14 @@ class MultiScaleDiscriminator(nn.Module):
             if index:
                 pooled = F.avg_pool1d(pooled, 4, stride=2, padding=1, count_include_pad=False)
             outputs.append(scale(pooled))
-        return outputs + [scale(x) for scale in self.stft]
+        return outputs + [scale(x) for scale in (*self.stft, *self.periods)]
+
+
+def _along_time(channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Module:
+    """A convolution of [B, C, rows, columns] that leaves the columns apart."""
+    convolution = nn.Conv2d(channels, out_channels, (kernel, 1), (stride, 1), (kernel // 2, 0))
+    normalized: nn.Module = weight_norm(convolution)
+    return normalized
 
 
 def _judge(x: Tensor, hidden: nn.ModuleList, last: nn.Module) -> ScaleOutput:

@@ -31,6 +31,8 @@ class AugmentConfig:
     noise_in_target: the target holds the noise too (a codec codes what it hears); False trains a denoiser.
     speed_probability, speed: change of speed and pitch together, as a factor of speed.
     equalize_probability, equalize_db: a smooth random frequency response within +- so many dB.
+    reverb_probability, reverb_seconds, reverb_ratio_db: rooms whose sound falls by 60 dB in so many seconds,
+    the direct sound so many dB above the reflections. The target holds them too.
     """
 
     gain_db: tuple[float, float] = (-12.0, 6.0)
@@ -41,17 +43,30 @@ class AugmentConfig:
     speed: tuple[float, float] = (0.85, 1.15)
     equalize_probability: float = 0.0
     equalize_db: float = 6.0
+    reverb_probability: float = 0.0
+    reverb_seconds: tuple[float, float] = (0.1, 0.6)
+    reverb_ratio_db: tuple[float, float] = (0.0, 15.0)
 
     def __post_init__(self) -> None:
-        for name in ("noise_probability", "speed_probability", "equalize_probability"):
+        for name in (
+            "noise_probability",
+            "speed_probability",
+            "equalize_probability",
+            "reverb_probability",
+        ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise CodecError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("gain_db", "noise_snr_db", "speed"):
+        for name in ("gain_db", "noise_snr_db", "speed", "reverb_seconds", "reverb_ratio_db"):
             low, high = getattr(self, name)
             if not -math.inf < low <= high < math.inf:
                 raise CodecError(f"{name} must be two numbers, the smaller first, not {low} and {high}")
         if not 0.5 <= self.speed[0] <= self.speed[1] <= 2.0:
             raise CodecError(f"speed must lie in [0.5, 2], not {self.speed[0]} to {self.speed[1]}")
+        if not 0.0 < self.reverb_seconds[0] <= self.reverb_seconds[1] <= 5.0:
+            raise CodecError(
+                "reverb_seconds must lie above 0 and at most at 5, not"
+                f" {self.reverb_seconds[0]} to {self.reverb_seconds[1]}"
+            )
         if not 0.0 <= self.equalize_db < math.inf:
             raise CodecError(f"equalize_db must be 0 or more, not {self.equalize_db}")
 

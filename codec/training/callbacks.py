@@ -32,7 +32,7 @@ class CodebookMonitor(Callback):
         """Log in the steps that may replace words, before the counts start anew."""
         module = cast(CodecTraining, pl_module)
         every = module.recipe.training.quantization.replace_every
-        if not module.quantizing or (module.steps + 1) % every or not trainer.is_global_zero:
+        if not module.trains_codebooks or (module.steps + 1) % every or not trainer.is_global_zero:
             return
         usage = module.model.bottleneck.usage
         shares = (usage.counts > 0).float().mean(dim=1)

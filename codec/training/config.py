@@ -139,6 +139,8 @@ class TrainingConfig:
     that of the averaged weights, which are what is validated and exported; they are updated every 10 steps.
     ``balancer``: weigh the losses by their gradients (see LossBalancer) instead of by their values.
     ``adversarial``: None trains without a discriminator. ``frame_losses``: None loses no frames.
+    ``decoder_only``: encoder and codebooks stay as they are, and the decoder learns from the codes that an
+    encoder sends, its beam search included; for a trained model to start from.
     """
 
     seed: int = 0
@@ -147,6 +149,7 @@ class TrainingConfig:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     ema_decay: float = 0.999
     balancer: bool = False
+    decoder_only: bool = False
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     losses: LossConfig = field(default_factory=LossConfig)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 
 from codec.training.augment import BLOCK, MARGIN, PEAK, TAPER, TONE_POINTS, AugmentConfig
 from codec.training.device_clips import DeviceClips, to_device
+from codec.training.reverb import reverberate, room_responses
 from codec.training.segments import SegmentBatch
 from codec.training.store import ClipStore
 
@@ -35,6 +38,7 @@ class DeviceSegments:
         self.segment_samples = segment_samples
         self.seed = seed
         self.augment = augment
+        self._sample_rate = store.sample_rate
         self.clips = DeviceClips(store, device)
         self.noise = None if noise is None else DeviceClips(noise, device)
 
@@ -42,6 +46,8 @@ class DeviceSegments:
         """Segments [start, start + size), float32 [size, T]; a batch that begins elsewhere has others."""
         rng = np.random.default_rng([self.seed, start])
         clean = self._clean(size, rng)
+        if self.augment.reverb_probability > 0.0:
+            clean = self._in_rooms(clean, rng)
         noisy = clean if self.noise is None else clean + self._noise(clean, self.noise, rng)
         heard, gain = turn_up(noisy, self._send(rng.uniform(*self.augment.gain_db, size)))
         return SegmentBatch(heard, heard if self.augment.noise_in_target else clean * gain)
@@ -64,6 +70,17 @@ class DeviceSegments:
         chosen = rng.random((rows, 1)) < config.equalize_probability
         response = chosen * rng.uniform(-config.equalize_db, config.equalize_db, (rows, TONE_POINTS))
         return warp(x, num_out, self._send(response))[:, MARGIN : MARGIN + self.segment_samples]
+
+    def _in_rooms(self, clean: Tensor, rng: np.random.Generator) -> Tensor:
+        """Segments [B, T], some of them in a room."""
+        size, config, device = len(clean), self.augment, self.clips.device
+        length = math.ceil(config.reverb_seconds[1] * self._sample_rate)
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn(size, length, generator=generator, device=device)
+        seconds = self._send(rng.uniform(*config.reverb_seconds, size))
+        chosen = rng.random(size) < config.reverb_probability
+        ratio_db = self._send(np.where(chosen, rng.uniform(*config.reverb_ratio_db, size), np.inf))
+        return reverberate(clean, room_responses(noise, seconds, ratio_db, self._sample_rate))
 
     def _noise(self, clean: Tensor, noise: DeviceClips, rng: np.random.Generator) -> Tensor:
         """Noise [B, T] at its level beside the segments `clean`, zero for those that get none."""

@@ -160,6 +160,7 @@ def _require_same_networks(before: Recipe, now: Recipe, path: Path) -> None:
         ("model", before.model != now.model),
         ("discriminator", discriminators[0] != discriminators[1]),
         ("balancer", before.training.balancer != now.training.balancer),
+        ("decoder_only", before.training.decoder_only != now.training.decoder_only),
     ):
         if differs:
             raise UsageError(

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from codec.config import to_mapping
+from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.nn.convolution import add_weight_norm, fold_weight_norm
 from codec.quantize.codebooks import runs_ahead
@@ -83,6 +84,11 @@ class CodecTraining(lightning.LightningModule):
         """Steps that changed nothing because a gradient was not finite, as of the last look at them."""
         return self.bad.skipped
 
+    @property
+    def trains_codebooks(self) -> bool:
+        """Whether the codebooks are in use and learn."""
+        return self.quantizing and not self.recipe.training.decoder_only
+
     def start_from(self, model: CodecModel) -> None:
         """Begin with the weights and codebooks of a trained model of this configuration: no warm start."""
         # Releases and averages of a training hold plain weights.
@@ -97,12 +103,19 @@ class CodecTraining(lightning.LightningModule):
         self.ema = WeightEma(self.model, self.recipe.training.ema_decay)
         self.quantizing = True
 
+    def setup(self, stage: str) -> None:
+        """Hold what is not to be trained, before ranks agree on what is."""
+        if self.recipe.training.decoder_only:
+            self.model.requires_grad_(False)
+            self.model.decoder_network.requires_grad_(True)
+
     def configure_optimizers(self) -> list[AdamW]:
         """One AdamW for the codec, whose groups differ in weight decay, and one for the discriminator."""
         config, adversarial = self.recipe.training.optimizer, self.recipe.training.adversarial
         words = self.model.bottleneck.quantizer.words
+        trained = [p for p in self.model.parameters() if p.requires_grad]
         # Lengths of weight normalization, [C, 1, 1], are scales as biases are.
-        decays = {p: p is not words and p.numel() > max(p.shape) for p in self.model.parameters()}
+        decays = {p: p is not words and p.numel() > max(p.shape) for p in trained}
         matrices = [p for p, decay in decays.items() if decay]
         others = [p for p, decay in decays.items() if not decay]
         groups = [
@@ -117,7 +130,13 @@ class CodecTraining(lightning.LightningModule):
         return optimizers
 
     def on_fit_start(self) -> None:
-        """Choose the arithmetic, which a resumed run keeps."""
+        """Choose the arithmetic, which a resumed run keeps.
+
+        Raises:
+            UsageError: only the decoder is to be trained, and there is no model yet that it belongs to.
+        """
+        if self.recipe.training.decoder_only and not self.quantizing:
+            raise UsageError("decoder_only needs a trained model: name one with --init-from")
         if self._measures_bf16:
             self.bf16 = self.trainer.strategy.broadcast(bf16_is_faster(self.device))
         log.info("training in %s", "bf16 autocast" if self.bf16 else "float32")
@@ -136,8 +155,12 @@ class CodecTraining(lightning.LightningModule):
         if self.channel is not None and (starts or self.steps % _SETTLE_EVERY == 0):
             self.channel.settle(self.model)
         n = self._draw_codebooks(len(batch.input))
+        quantized: Quantized | None = None
         with self._autocast():
-            output, quantized = self.model(batch.input, n, self.quantizing, self.channel)
+            if config.decoder_only:
+                output = self.model.from_codes(batch.input, n, self.channel)
+            else:
+                output, quantized = self.model(batch.input, n, self.quantizing, self.channel)
         logged: dict[str, Tensor | float] = {}
         opponent = self._opponent()
         if opponent is not None and (self.steps - opponent.start_step) % opponent.every == 0:
@@ -146,6 +169,7 @@ class CodecTraining(lightning.LightningModule):
         if quantized is not None:
             stats = {"loss": quantized.loss.detach(), **quantized.stats}
             logged |= {f"bottleneck/{name}": value for name, value in stats.items()}
+        if self.quantizing:
             logged["train/kbps"] = n.float().mean() * self._kbps_of_a_codebook()
         norms = [logged[name] for name in logged if name.endswith("gradient_norm")]
         self.bad.note(self.steps, cast(list[Tensor], norms), batch)
@@ -277,7 +301,7 @@ class CodecTraining(lightning.LightningModule):
         if self.steps % _EMA_EVERY == 0:
             self.ema.update(self.model)
         config = self.recipe.training.quantization
-        replacing = self.quantizing and self.course.share < config.replace_until
+        replacing = self.trains_codebooks and self.course.share < config.replace_until
         if replacing and (self.steps + 1) % config.replace_every == 0:
             self._replace_words()
         self.course.take_step(self.trainer.strategy.broadcast)

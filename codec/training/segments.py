@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from codec.training.augment import (
     speed_and_tone,
 )
 from codec.training.clips import Samples
+from codec.training.reverb import reverberate, room_responses
 from codec.training.spans import RandomSpans, is_active
 from codec.training.store import ClipStore
 
@@ -99,7 +101,10 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
     def _degrade(
         self, clean: Samples, config: AugmentConfig, rng: np.random.Generator
     ) -> tuple[Samples, Samples]:
-        """Noise, then gain, for clean float32 [T] -> input, target."""
+        """A room, then noise, then gain, for clean float32 [T] -> input, target."""
+        # Drawn only where it is asked for: segments of older recipes stay what they were.
+        if config.reverb_probability > 0.0 and rng.random() < config.reverb_probability:
+            clean = self._in_a_room(clean, config, rng)
         noisy = clean
         if self._noise_spans is not None and rng.random() < config.noise_probability:
             # A noise clip shorter than the segment is repeated.
@@ -108,6 +113,13 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
         gain = np.float32(random_gain(noisy, config, rng))
         heard = noisy * gain
         return heard, heard if config.noise_in_target else clean * gain
+
+    def _in_a_room(self, clean: Samples, config: AugmentConfig, rng: np.random.Generator) -> Samples:
+        seconds, ratio_db = rng.uniform(*config.reverb_seconds), rng.uniform(*config.reverb_ratio_db)
+        rate = self.store.sample_rate
+        noise = torch.from_numpy(rng.standard_normal((1, math.ceil(seconds * rate)), dtype=np.float32))
+        response = room_responses(noise, torch.tensor([seconds]), torch.tensor([ratio_db]), rate)
+        return reverberate(torch.from_numpy(clean)[None], response)[0].numpy()
 
 
 def _pad(x: Samples, frames: int, rng: np.random.Generator) -> Samples:

@@ -10,12 +10,19 @@ from codec.errors import CodecError
 from codec.nn.discriminators import (
     DiscriminatorConfig,
     MultiScaleDiscriminator,
+    PeriodDiscriminator,
     StftDiscriminator,
     WaveformDiscriminator,
 )
 
 SMALL = DiscriminatorConfig(
-    waveform_scales=2, waveform_channels=4, waveform_max_channels=16, stft_windows=(256, 64), stft_channels=4
+    waveform_scales=2,
+    waveform_channels=4,
+    waveform_max_channels=16,
+    stft_windows=(256, 64),
+    stft_channels=4,
+    periods=(2, 7),
+    period_channels=2,
 )
 
 
@@ -34,11 +41,13 @@ def test_shapes_at_any_length(discriminator: MultiScaleDiscriminator, length: in
     outputs = discriminator(noise(length))
     times = [-(-length // 256), -(-(length // 2) // 256)]
     frames = [(1 + length // 64, 17), (1 + length // 16, 5)]
+    columns = [(-(-length // (81 * period)), period) for period in (2, 7)]
     assert [tuple(output.logits.shape) for output in outputs] == [
         *((2, 1, time) for time in times),
         *((2, 1, *patch) for patch in frames),
+        *((2, 1, *patch) for patch in columns),
     ]
-    assert [len(output.features) for output in outputs] == [6, 6, 5, 5]
+    assert [len(output.features) for output in outputs] == [6, 6, 5, 5, 5, 5]
     assert [feature.shape[1] for feature in outputs[0].features] == [4, 16, 16, 16, 16, 16]
     assert [feature.shape[3] for feature in outputs[2].features] == [129, 65, 33, 17, 17]
 
@@ -100,6 +109,16 @@ def test_dilation_widens_the_reach_of_a_spectral_scale() -> None:
     assert reached == 2 * 10 * 64 + 255
 
 
+def test_a_period_joins_samples_that_lie_a_period_apart() -> None:
+    """Each column hears only its own samples, so that a change of one sample reaches one column of logits."""
+    judge = PeriodDiscriminator(5, 4)
+    x = noise(1000, batch=1)
+    other = x.clone()
+    other[0, 503] += 1.0
+    changed = (judge(x).logits != judge(other).logits).any(dim=2).flatten()
+    assert changed.tolist() == [False, False, False, True, False]
+
+
 def test_spectra_are_float32_under_autocast(discriminator: MultiScaleDiscriminator) -> None:
     x = noise(2000)
     plain = discriminator(x)
@@ -133,6 +152,8 @@ def test_configuration_survives_yaml() -> None:
         {"waveform_max_channels": 20},
         {"stft_windows": [250]},
         {"stft_channels": 0},
+        {"periods": [2, 0]},
+        {"period_channels": 0},
     ],
 )
 def test_impossible_sizes_are_refused(values: dict[str, object]) -> None:

@@ -13,13 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.errors import CodecError
+from codec.errors import CodecError, UsageError
 from codec.training.adversarial import discriminator_loss, generator_loss
 from codec.training.config import OptimizerConfig, QuantizationConfig, recipe_yaml
 from codec.training.course import learning_rate_share
 from codec.training.data import DataConfig
 from codec.training.objective import Objective
-from tests.training.tiny import ADVERSARIAL, tiny_fit, tiny_recipe
+from codec.training.state import averaged_model, read_state
+from tests.training.tiny import ADVERSARIAL, tiny_fit, tiny_recipe, with_bottleneck
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -193,6 +194,36 @@ def test_replaced_words_lose_their_moments_and_their_past(tmp_path: Path, clips:
 
     tiny_fit(recipe, clips, tmp_path, callbacks=[AtTheEnd()])
     assert looked[0] == looked[1] > 0
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_the_decoder_alone_learns_from_the_codes_that_are_sent(
+    tmp_path: Path, clips: Path, adversarial: bool
+) -> None:
+    start = tiny_fit(tiny_recipe(adversarial=False), clips, tmp_path / "whole")
+    recipe = tiny_recipe(adversarial, decoder_only=True, max_steps=6)
+    recipe = with_bottleneck(recipe, dataclasses.replace(recipe.model.bottleneck, beam=4))
+    watch = Watch()
+    module = tiny_fit(
+        recipe, clips, tmp_path / "run", init_from=tmp_path / "whole" / "last.ckpt", callbacks=[watch]
+    )
+    before = averaged_model(read_state(tmp_path / "whole" / "last.ckpt"), start.recipe.model).state_dict()
+    after = averaged_model(read_state(tmp_path / "run" / "last.ckpt"), recipe.model).state_dict()
+    changed = {name for name in before if "usage" not in name and not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if name.startswith("decoder_network.")}
+    assert all(metrics["train/gradient_norm"] > 0 for metrics in watch.metrics)
+
+    # What it learns from is what a decoder gets: by the beam, with as many codebooks as were drawn.
+    model, audio = module.model, torch.randn(2, 800)
+    z = model.normalize(model.encoder(torch.nn.functional.pad(audio, (0, model.config.hop))))
+    codes = model.bottleneck.encode(z, torch.tensor([[1], [3]]).expand(-1, z.shape[2]))
+    sent = model.decoder(model.bottleneck.decode(codes))[:, model.delay : model.delay + 800]
+    assert torch.equal(model.from_codes(audio, torch.tensor([1, 3])), sent)
+
+
+def test_the_decoder_alone_needs_a_model_that_it_belongs_to(tmp_path: Path, clips: Path) -> None:
+    with pytest.raises(UsageError, match="--init-from"):
+        tiny_fit(tiny_recipe(adversarial=False, decoder_only=True), clips, tmp_path)
 
 
 def test_every_number_of_codebooks_is_drawn(tmp_path: Path, clips: Path) -> None:
