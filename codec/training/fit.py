@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
+from codec.config import CodecConfig
 from codec.errors import CodecError, UsageError
+from codec.model import CodecModel
 from codec.training.callbacks import CodebookMonitor, StepBar, Validation
 from codec.training.config import Recipe, TrainingConfig, recipe_yaml
 from codec.training.data import AudioDataModule
@@ -47,6 +49,7 @@ def fit(
     save_minutes: float = 5.0,
     stop_after: float | None = None,
     progress: bool = True,
+    build: Callable[[CodecConfig], CodecModel] = CodecModel,
 ) -> CodecTraining:
     """Train a recipe to its end, or as long as it may, keeping the state in ``run``.
 
@@ -64,6 +67,7 @@ def fit(
         save_minutes: time between saved states.
         stop_after: minutes from this call on after which the training pauses, its state being saved.
         progress: show a progress bar.
+        build: see `CodecTraining`.
 
     Raises:
         UsageError: the run folder, the device or their number does not fit.
@@ -73,7 +77,7 @@ def fit(
     saver = StateSaver(run / STATE_NAME, save_minutes, stop_after)
     _require_device(device, devices)
     _prepare_run(recipe, run, resume)
-    module = _new_module(recipe, None if resume else init_from)
+    module = _new_module(recipe, None if resume else init_from, build)
     datamodule = AudioDataModule(
         recipe.training.data, recipe.model.sample_rate, data, noise, recipe.training.seed, recipe.model.hop
     )
@@ -90,9 +94,11 @@ def fit(
     return module
 
 
-def _new_module(recipe: Recipe, init_from: str | Path | None) -> CodecTraining:
+def _new_module(
+    recipe: Recipe, init_from: str | Path | None, build: Callable[[CodecConfig], CodecModel]
+) -> CodecTraining:
     lightning.seed_everything(recipe.training.seed, verbose=False)
-    module = CodecTraining(recipe)
+    module = CodecTraining(recipe, build)
     if init_from is not None:
         module.start_from(initial_model(init_from, recipe.model))
     return module

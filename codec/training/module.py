@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import AdamW
 
-from codec.config import to_mapping
+from codec.config import CodecConfig, to_mapping
 from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.nn.convolution import add_weight_norm, fold_weight_norm
@@ -50,6 +50,10 @@ class CodecTraining(lightning.LightningModule):
     On a GPU the program runs ahead of the device: nothing in a step waits for a number, and only every 20
     steps some are looked at.
 
+    Args:
+        recipe: model and training.
+        build: makes the model of a configuration, for models that try out what the codec does not have.
+
     Attributes:
         course: how far the training has come.
         bad: the steps that changed nothing because a gradient was not finite.
@@ -57,11 +61,11 @@ class CodecTraining(lightning.LightningModule):
         metrics: the latest value of all that is logged, scalars or tensors of one number.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, build: Callable[[CodecConfig], CodecModel] = CodecModel) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
-        self.model = CodecModel(recipe.model)
+        self.model = build(recipe.model)
         add_weight_norm(self.model)
         self.objective = Objective(recipe.training, recipe.model.sample_rate)
         self.ema = WeightEma(self.model, recipe.training.ema_decay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,17 @@ def recipe_of(state: dict[str, Any], path: str | os.PathLike[str]) -> Recipe:
     return from_mapping(Recipe, state["recipe"], f"{path}: recipe")
 
 
-def averaged_model(state: dict[str, Any], config: CodecConfig) -> CodecModel:
+def averaged_model(
+    state: dict[str, Any], config: CodecConfig, build: Callable[[CodecConfig], CodecModel] = CodecModel
+) -> CodecModel:
     """The codec that a state would be released as: its averaged weights, in float32.
+
+    ``build`` is that of the training.
 
     Raises:
         CodecError: the state is of another configuration.
     """
-    model = CodecModel(config)
+    model = build(config)
     add_weight_norm(model)
     average = WeightEma(model)
     average.load_state_dict(state["ema"])

@@ -24,9 +24,8 @@ from codec.evaluation.metrics import METRICS
 from codec.evaluation.statistics import summarize
 from codec.model import CodecModel
 from codec.training.config import Recipe, read_recipe
-from codec.training.fit import fit
-from codec.training.state import STATE_NAME, averaged_model, read_state
 from codec.training.validation import ValidationClip, load_clips, reconstruct
+from recipes.speech_16k.rows import Sources, trained
 
 HERE = Path(__file__).resolve().parent
 KEYS = ("steps", "warm_start_steps", "num_codebooks", "bottlenecks")
@@ -82,18 +81,13 @@ def measure(model: CodecModel, clips: list[ValidationClip], num_codebooks: int) 
     }
 
 
-def row(
-    recipe: Recipe, folder: Path, sources: dict[str, list[str]], counts: list[int]
-) -> list[dict[str, Any]]:
+def row(recipe: Recipe, folder: Path, sources: Sources, counts: list[int]) -> list[dict[str, Any]]:
     """Train one row, or take up what is there of it, and measure it at each number of codebooks."""
     found = folder / "result.json"
     if found.exists():
         measured: list[dict[str, Any]] = json.loads(found.read_text(encoding="utf-8"))
         return measured
-    state = folder / STATE_NAME
-    if not state.exists() or read_state(state)["progress"]["steps"] < recipe.training.max_steps:
-        fit(recipe, sources["data"], folder, sources["noise"], device="cpu", resume=state.exists())
-    model: CodecModel = averaged_model(read_state(state), recipe.model).eval()
+    model = trained(recipe, folder, sources)
     clips = load_clips(sources["valid"], recipe.model.sample_rate)
     measured = [measure(model, clips, count) | {"clips": len(clips)} for count in counts]
     found.write_text(json.dumps(measured, indent=1), encoding="utf-8")
@@ -124,7 +118,6 @@ def main(
     config: Annotated[Path, typer.Option(help="The recipe that is shortened.")] = HERE / "config.yaml",
 ) -> None:
     """Train the speech codec shortly with each bottleneck and tabulate what comes out."""
-    torch.set_num_threads(1)
     try:
         recipes, counts = read_comparison(plan, read_recipe(config))
         sources = {"data": data, "noise": noise or [], "valid": valid}

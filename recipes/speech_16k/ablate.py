@@ -1,0 +1,244 @@
+"""Train short rows that differ in one thing, and tabulate what that is worth.
+
+    python recipes/speech_16k/ablate.py --data FOLDER --noise FOLDER --valid FOLDER
+
+ablations.yaml says what is trained. Each row that is finished is kept in the run folder, so that an
+interrupted table goes on where it was, and several processes may each train some (``--only``). ``--report``
+writes the tables of what is there into docs/training.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from codec.config import from_mapping, read_yaml, to_mapping
+from codec.errors import CodecError, UsageError
+from codec.evaluation.metrics import METRICS, Score
+from codec.evaluation.statistics import summarize
+from codec.model import CodecModel
+from codec.training.config import Recipe, read_recipe
+from codec.training.state import STATE_NAME, read_state
+from codec.training.validation import ValidationClip, load_clips, reconstruct
+from recipes.common.command import Report, run_command
+from recipes.common.report import table, write_section
+from recipes.speech_16k.candidates import Build, build_of
+from recipes.speech_16k.rows import Sources, trained
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parents[1] / "docs" / "training.md"
+_METRICS = ("pesq_wb", "stoi")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row has that its base has not.
+
+    ``set``: values by dotted keys of the recipe. ``candidate``: see `candidates.build_of`; ``teacher``: the
+    row that it learns from. ``num_codebooks``: what it is measured at, where that is not what all are.
+    ``seeds``: how many trainings.
+    """
+
+    set: dict = field(default_factory=dict)
+    candidate: str | None = None
+    teacher: str | None = None
+    num_codebooks: tuple[int, ...] = ()
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Base:
+    """What ``rows`` have in common: a ``recipe`` beside this file, ``set`` as in a row, and a ``start``."""
+
+    recipe: str
+    rows: dict
+    set: dict = field(default_factory=dict)
+    start: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The configuration file: rows are measured at ``num_codebooks`` and chosen on ``chosen_on`` clips."""
+
+    num_codebooks: tuple[int, ...]
+    chosen_on: int
+    bases: dict
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check the configuration file, the recipe of each row included.
+
+    Raises:
+        CodecError: a key or a value is wrong; the message names it.
+    """
+    data, bases = read_yaml(path), {}
+    for name, base in data.get("bases", {}).items():
+        rows = {
+            row: from_mapping(Row, values, f"{path}: bases: {name}: rows: {row}")
+            for row, values in base["rows"].items()
+        }
+        bases[name] = from_mapping(Base, {**base, "rows": rows}, f"{path}: bases: {name}")
+    plan = from_mapping(Plan, {**data, "bases": bases}, str(path))
+    for base in plan.bases.values():
+        for name, row in base.rows.items():
+            recipe_of_row(base, name, 0, path.parent)
+            if row.teacher is not None and row.teacher not in base.rows:
+                raise CodecError(f"{path}: the teacher of {name!r} is no row of its base")
+    return plan
+
+
+def recipe_of_row(base: Base, name: str, seed: int, folder: Path) -> Recipe:
+    """The recipe that a row is trained by, ``seed`` further seeds behind that of the base.
+
+    Raises:
+        CodecError: a dotted key is unknown or its value wrong.
+    """
+    mapping = to_mapping(read_recipe(folder / base.recipe))
+    for key, value in {**base.set, **base.rows[name].set}.items():
+        _set(mapping, key, value)
+    recipe = from_mapping(Recipe, mapping, f"{base.recipe} with {name!r}")
+    return replace(recipe, training=replace(recipe.training, seed=recipe.training.seed + seed))
+
+
+def measure(model: CodecModel, clips: Sequence[ValidationClip], counts: Sequence[int]) -> dict[str, Any]:
+    """Each metric of each clip by number of codebooks, searched as the model's configuration says."""
+    scores: dict[str, Any] = {}
+    for count in counts:
+        decoded = [reconstruct(model, clip.audio, count) for clip in clips]
+        scores[str(count)] = {
+            name: [
+                METRICS[name](clip.audio, sound, model.config.sample_rate).value
+                for clip, sound in zip(clips, decoded, strict=True)
+            ]
+            for name in _METRICS
+        }
+    return scores
+
+
+def train_row(plan: Plan, base_name: str, name: str, seed: int, run: Path, sources: Sources) -> None:
+    """Train and measure one row with one seed, unless that is done."""
+    base = plan.bases[base_name]
+    row, folder = base.rows[name], folder_of(run, base_name, name, seed)
+    found = folder / "result.json"
+    if found.exists():
+        return
+    recipe = recipe_of_row(base, name, seed, HERE)
+    build = _build(base, base_name, row, run, sources)
+    model = trained(recipe, folder, sources, base.start, build)
+    seconds = read_state(folder / STATE_NAME)["seconds"]
+    clips = load_clips(sources["valid"], recipe.model.sample_rate)
+    result = {
+        "scores": measure(model, clips, row.num_codebooks or plan.num_codebooks),
+        "ms_a_step": 1e3 * seconds / recipe.training.max_steps,
+    }
+    found.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+def _build(base: Base, base_name: str, row: Row, run: Path, sources: Sources) -> Build:
+    if row.candidate is None:
+        return CodecModel
+    teacher = None
+    if row.teacher is not None:
+        recipe = recipe_of_row(base, row.teacher, 0, HERE)
+        build = _build(base, base_name, base.rows[row.teacher], run, sources)
+        teacher = trained(recipe, folder_of(run, base_name, row.teacher, 0), sources, base.start, build)
+    return build_of(row.candidate, teacher)
+
+
+def folder_of(run: Path, base: str, name: str, seed: int) -> Path:
+    """Where a row is trained."""
+    plain = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return run / base / f"{plain}-{seed}"
+
+
+def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, list[dict[str, Any]]]:
+    """What is there of each row of a base, seed by seed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, row in plan.bases[base_name].rows.items():
+        paths = [folder_of(run, base_name, name, seed) / "result.json" for seed in range(row.seeds)]
+        done = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+        if done:
+            found[name] = done
+    return found
+
+
+def base_table(plan: Plan, base_name: str, run: Path) -> str:
+    """The Markdown table of a base: PESQ-WB on the clips that choices are made by, then on all, then STOI.
+
+    Seeds stand beside each other; the interval on all clips is that of the first seed.
+    """
+    counts = plan.num_codebooks
+    header = ["", *(f"{count}" for count in counts), *(f"all: {count}" for count in counts)]
+    header += [f"STOI at {counts[-2]}", "ms a step"]
+    rows = []
+    for name, seeds in results_of(plan, base_name, run).items():
+        measured = [list(each["scores"].values()) for each in seeds]
+        first = measured[0]
+        rows.append(
+            [
+                name,
+                *(
+                    " / ".join(f"{_mean(seed[at]['pesq_wb'][: plan.chosen_on]):.3f}" for seed in measured)
+                    for at in range(len(counts))
+                ),
+                *(_interval(first[at]["pesq_wb"]) for at in range(len(counts))),
+                f"{_mean(first[len(counts) - 2]['stoi']):.3f}",
+                f"{seeds[0]['ms_a_step']:.0f}",
+            ]
+        )
+    return table(header, rows)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    return float(np.mean([value for value in values if value is not None]))
+
+
+def _interval(values: Sequence[float | None]) -> str:
+    found = summarize(Score(value) for value in values)
+    return f"{found.mean:.2f} ± {found.half_width:.2f}"
+
+
+def _set(mapping: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        if not isinstance(mapping.get(part), dict):
+            raise CodecError(f"unknown key {key!r}: there is no section {part!r}")
+        mapping = mapping[part]
+    mapping[last] = value
+
+
+def main(
+    data: Annotated[list[str] | None, typer.Option(help="What to train on, as of codec train.")] = None,
+    valid: Annotated[list[str] | None, typer.Option(help="Clips to measure on, never trained on.")] = None,
+    noise: Annotated[list[str] | None, typer.Option(help="Noise to mix in.")] = None,
+    run: Annotated[Path, typer.Option(help="Folder for the trainings.")] = Path("runs/ablations"),
+    plan: Annotated[Path, typer.Option(help="What to train.")] = HERE / "ablations.yaml",
+    only: Annotated[list[str] | None, typer.Option(help="Bases, or rows by name, to train.")] = None,
+    report: Report = False,
+) -> None:
+    """Train short rows that differ in one thing, and tabulate what that is worth."""
+    what = read_plan(plan)
+    if not report:
+        if not data or not valid:
+            raise UsageError("--data and --valid are needed: sound to train on, and clips to measure on")
+        sources = {"data": data, "noise": noise or [], "valid": valid}
+        for base_name, base in what.bases.items():
+            for name, row in base.rows.items():
+                if not only or {base_name, name} & set(only):
+                    for seed in range(row.seeds):
+                        train_row(what, base_name, name, seed, run, sources)
+    for base_name in what.bases:
+        text = base_table(what, base_name, run)
+        print(text)
+        if report:
+            write_section(README, f"ablations {base_name}", text)
+
+
+if __name__ == "__main__":
+    run_command(main)
