@@ -92,9 +92,7 @@ class CodecModel(nn.Module):
         weights alone.
         """
         with torch.no_grad():
-            z = self._latents(audio)
-            limits = None if n is None else n.unsqueeze(1).expand(-1, z.shape[2])
-            received = self.bottleneck.decode(self.bottleneck.encode(z, limits))
+            received = self.bottleneck.quantize(self._latents(audio), n)
         if channel is not None:
             received = channel(received)
         return self._aligned(self.decoder(received), audio)

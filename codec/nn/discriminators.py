@@ -136,7 +136,8 @@ class StftDiscriminator(nn.Module):
 class PeriodDiscriminator(nn.Module):
     """One period: the waveform written in rows of ``period`` samples, each column judged by itself.
 
-    Samples that lie a pitch period apart thus become neighbours (HiFi-GAN, Kong et al. 2020).
+    Samples that lie a pitch period apart thus become neighbours (HiFi-GAN, Kong et al. 2020; here with
+    zeros where rows end early, one width behind the first layer, and the slope of the other scales).
     """
 
     def __init__(self, period: int, channels: int) -> None:

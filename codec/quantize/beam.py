@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codec.quantize.codebooks import runs_ahead
 from codec.quantize.distances import Distances
 
 # Distances that are held at a time: more do not fit the cache.
@@ -41,8 +42,10 @@ def _search_block(distances: Distances, x: Tensor, limits: Tensor, beam: int) ->
     """
     count = len(distances.words)
     answer = torch.full((len(x), count), -1, dtype=torch.int64, device=x.device)
-    ends = set(limits.tolist())
-    rows = (limits > 0).nonzero().flatten()
+    # On a GPU all codebooks are searched for all vectors, since to ask which are done takes longer.
+    ahead = runs_ahead(x)
+    ends = set(range(1, count + 1)) if ahead else set(limits.tolist())
+    rows = torch.arange(len(x), device=x.device) if ahead else (limits > 0).nonzero().flatten()
     overshoot, score = -x[rows].unsqueeze(1), x.new_zeros(len(rows), 1)
     codes = answer[rows].unsqueeze(1)
     for index in range(max(ends, default=0)):
@@ -50,7 +53,9 @@ def _search_block(distances: Distances, x: Tensor, limits: Tensor, beam: int) ->
         score, parent, code = _best_children(distance, score, beam)
         codes = codes.flatten(0, 1).index_select(0, parent.flatten()).view(*parent.shape, count)
         codes[:, :, index] = code
-        if index + 1 in ends:
+        if ahead:
+            answer = torch.where((limits == index + 1).unsqueeze(1), codes[:, 0], answer)
+        elif index + 1 in ends:
             ended = limits.index_select(0, rows) == index + 1
             answer[rows[ended]] = codes[ended, 0]
             going_on = (~ended).nonzero().flatten()

@@ -57,6 +57,15 @@ class Bottleneck(nn.Module):
             z_q, codes, loss, stats = self.quantizer(_to_rows(z.float()), limits)
         return Quantized(_from_rows(z_q, z.shape[0]), _from_rows(codes, z.shape[0]), loss, stats)
 
+    def quantize(self, z: Tensor, n: Tensor | None = None) -> Tensor:
+        """What a decoder gets of z ``[B, D, F]`` with ``n`` ``[B]`` codebooks of each example: ``[B, D, F]``.
+
+        For training; see :meth:`codec.quantize.quantizer.VectorQuantizer.quantize`.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            limits = None if n is None else n.repeat_interleave(z.shape[2])
+            return _from_rows(self.quantizer.quantize(_to_rows(z.float()), limits), z.shape[0])
+
     def encode(self, z: Tensor, n: int | Tensor | None = None) -> Tensor:
         """Codes ``[B, M, F]`` int64 of z ``[B, D, F]``, -1 where not sent; n is a number or ``[B, F]``."""
         with torch.autocast(z.device.type, enabled=False):

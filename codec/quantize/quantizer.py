@@ -154,6 +154,16 @@ class VectorQuantizer(nn.Module, ABC):
             codes.append(self._search(block.float(), some, self.beam, training=False))
         return torch.cat(codes)
 
+    @torch.no_grad()
+    def quantize(self, x: Tensor, n: Tensor | None = None) -> Tensor:
+        """What the codes of vectors x ``[N, D]`` decode to, ``n`` ``[N]`` codebooks of each: ``[N, D]``.
+
+        For training: no value is looked at, which a GPU would have to be waited for, and values that are not
+        finite pass through.
+        """
+        limits = self._limits(n, x, training=True)
+        return self._decode(self._search(x.float(), limits, self.beam, training=True))
+
     def decode(self, codes: Tensor) -> Tensor:
         """The vectors ``[N, D]`` of codes ``[N, M]`` or of their first columns; -1 stands for not sent.
 

@@ -62,10 +62,10 @@ class AugmentConfig:
                 raise CodecError(f"{name} must be two numbers, the smaller first, not {low} and {high}")
         if not 0.5 <= self.speed[0] <= self.speed[1] <= 2.0:
             raise CodecError(f"speed must lie in [0.5, 2], not {self.speed[0]} to {self.speed[1]}")
-        if not 0.0 < self.reverb_seconds[0] <= self.reverb_seconds[1] <= 5.0:
+        if not 0.01 <= self.reverb_seconds[0] <= self.reverb_seconds[1] <= 5.0:
             raise CodecError(
-                "reverb_seconds must lie above 0 and at most at 5, not"
-                f" {self.reverb_seconds[0]} to {self.reverb_seconds[1]}"
+                f"reverb_seconds must lie in [0.01, 5], not {self.reverb_seconds[0]} to"
+                f" {self.reverb_seconds[1]}"
             )
         if not 0.0 <= self.equalize_db < math.inf:
             raise CodecError(f"equalize_db must be 0 or more, not {self.equalize_db}")

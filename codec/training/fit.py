@@ -70,12 +70,15 @@ def fit(
         build: see `CodecTraining`.
 
     Raises:
-        UsageError: the run folder, the device or their number does not fit.
+        UsageError: the run folder, the device or their number does not fit, or the decoder alone is to be
+            trained and no model is given that it belongs to.
         CodecError: there is nothing to train on or to start from, or three gradients in a row are not finite.
         TrainingStopped: a signal ended the training early; its state is saved.
     """
     saver = StateSaver(run / STATE_NAME, save_minutes, stop_after)
     _require_device(device, devices)
+    if recipe.training.decoder_only and not resume and init_from is None:
+        raise UsageError("decoder_only needs a trained model: name one with --init-from")
     _prepare_run(recipe, run, resume)
     module = _new_module(recipe, None if resume else init_from, build)
     datamodule = AudioDataModule(

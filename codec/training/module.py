@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from codec.config import CodecConfig, to_mapping
-from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.nn.convolution import add_weight_norm, fold_weight_norm
 from codec.quantize.codebooks import runs_ahead
@@ -134,13 +133,7 @@ class CodecTraining(lightning.LightningModule):
         return optimizers
 
     def on_fit_start(self) -> None:
-        """Choose the arithmetic, which a resumed run keeps.
-
-        Raises:
-            UsageError: only the decoder is to be trained, and there is no model yet that it belongs to.
-        """
-        if self.recipe.training.decoder_only and not self.quantizing:
-            raise UsageError("decoder_only needs a trained model: name one with --init-from")
+        """Choose the arithmetic, which a resumed run keeps."""
         if self._measures_bf16:
             self.bf16 = self.trainer.strategy.broadcast(bf16_is_faster(self.device))
         log.info("training in %s", "bf16 autocast" if self.bf16 else "float32")

@@ -36,7 +36,8 @@ def room_responses(noise: Tensor, seconds: Tensor, ratio_db: Tensor, sample_rate
 
 def reverberate(x: Tensor, responses: Tensor) -> Tensor:
     """Segments ``[B, T]`` through responses ``[B, L]``: ``[B, T]``, with silence before the first sample."""
-    length = x.shape[1] + responses.shape[1] - 1
+    # Of a power of two: other lengths may take several times as long.
+    length = 1 << (x.shape[1] + responses.shape[1] - 2).bit_length()
     spectrum = torch.fft.rfft(x, length) * torch.fft.rfft(responses, length)
     heard: Tensor = torch.fft.irfft(spectrum, length)[:, : x.shape[1]]
     return heard

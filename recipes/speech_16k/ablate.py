@@ -9,6 +9,7 @@ writes the tables of what is there into docs/training.md.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,21 +19,24 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from codec.atomic import AtomicFile
 from codec.config import from_mapping, read_yaml, to_mapping
 from codec.errors import CodecError, UsageError
 from codec.evaluation.metrics import METRICS, Score
 from codec.evaluation.statistics import summarize
 from codec.model import CodecModel
 from codec.training.config import Recipe, read_recipe
-from codec.training.state import STATE_NAME, read_state
+from codec.training.saving import TrainingStopped
+from codec.training.state import STATE_NAME, averaged_model, read_state
 from codec.training.validation import ValidationClip, load_clips, reconstruct
 from recipes.common.command import Report, run_command
 from recipes.common.report import table, write_section
-from recipes.speech_16k.candidates import Build, build_of
+from recipes.speech_16k.candidates import CANDIDATES, DISTILLED, Build, distilled_from
 from recipes.speech_16k.rows import Sources, trained
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "docs" / "training.md"
+RESULT_NAME = "result.json"
 _METRICS = ("pesq_wb", "stoi")
 
 
@@ -64,11 +68,15 @@ class Base:
 
 @dataclass(frozen=True)
 class Plan:
-    """The configuration file: rows are measured at ``num_codebooks`` and chosen on ``chosen_on`` clips."""
+    """The configuration file: rows are measured at ``num_codebooks`` and chosen on ``chosen_on`` clips.
+
+    ``folder`` is where the file and its recipes are.
+    """
 
     num_codebooks: tuple[int, ...]
     chosen_on: int
     bases: dict
+    folder: str
 
 
 def read_plan(path: Path) -> Plan:
@@ -77,29 +85,40 @@ def read_plan(path: Path) -> Plan:
     Raises:
         CodecError: a key or a value is wrong; the message names it.
     """
-    data, bases = read_yaml(path), {}
-    for name, base in data.get("bases", {}).items():
-        rows = {
-            row: from_mapping(Row, values, f"{path}: bases: {name}: rows: {row}")
-            for row, values in base["rows"].items()
-        }
-        bases[name] = from_mapping(Base, {**base, "rows": rows}, f"{path}: bases: {name}")
-    plan = from_mapping(Plan, {**data, "bases": bases}, str(path))
-    for base in plan.bases.values():
-        for name, row in base.rows.items():
-            recipe_of_row(base, name, 0, path.parent)
-            if row.teacher is not None and row.teacher not in base.rows:
-                raise CodecError(f"{path}: the teacher of {name!r} is no row of its base")
+    plan = from_mapping(Plan, {**read_yaml(path), "folder": str(path.parent)}, str(path))
+    for name, values in plan.bases.items():
+        where = f"{path}: bases: {name}"
+        base = plan.bases[name] = from_mapping(Base, values, where)
+        for row, own in base.rows.items():
+            base.rows[row] = from_mapping(Row, own, f"{where}: rows: {row}")
+        for row in base.rows:
+            _check_row(plan, base, row, f"{where}: rows: {row}")
     return plan
 
 
-def recipe_of_row(base: Base, name: str, seed: int, folder: Path) -> Recipe:
+def _check_row(plan: Plan, base: Base, name: str, where: str) -> None:
+    row, most = base.rows[name], recipe_of_row(plan, base, name).model.bottleneck.num_codebooks
+    counts = row.num_codebooks or plan.num_codebooks
+    if len(counts) != len(plan.num_codebooks) or not 1 <= min(counts) <= max(counts) <= most:
+        raise CodecError(
+            f"{where}: num_codebooks must be {len(plan.num_codebooks)} numbers from 1 to the model's {most}"
+        )
+    known = (*CANDIDATES, DISTILLED)
+    if row.candidate is not None and row.candidate not in known:
+        raise CodecError(f"{where}: there is no candidate {row.candidate!r}, known are {', '.join(known)}")
+    if (row.candidate == DISTILLED) != (row.teacher is not None):
+        raise CodecError(f"{where}: a teacher is for the candidate {DISTILLED}, which needs one")
+    if row.teacher is not None and (row.teacher not in base.rows or base.rows[row.teacher].teacher):
+        raise CodecError(f"{where}: the teacher must be a row of the same base that has none itself")
+
+
+def recipe_of_row(plan: Plan, base: Base, name: str, seed: int = 0) -> Recipe:
     """The recipe that a row is trained by, ``seed`` further seeds behind that of the base.
 
     Raises:
         CodecError: a dotted key is unknown or its value wrong.
     """
-    mapping = to_mapping(read_recipe(folder / base.recipe))
+    mapping = to_mapping(read_recipe(Path(plan.folder) / base.recipe))
     for key, value in {**base.set, **base.rows[name].set}.items():
         _set(mapping, key, value)
     recipe = from_mapping(Recipe, mapping, f"{base.recipe} with {name!r}")
@@ -122,33 +141,43 @@ def measure(model: CodecModel, clips: Sequence[ValidationClip], counts: Sequence
 
 
 def train_row(plan: Plan, base_name: str, name: str, seed: int, run: Path, sources: Sources) -> None:
-    """Train and measure one row with one seed, unless that is done."""
+    """Train and measure one row with one seed, unless that is done.
+
+    Raises:
+        UsageError: the row's teacher is not trained yet, or what is there was trained as another row.
+    """
     base = plan.bases[base_name]
     row, folder = base.rows[name], folder_of(run, base_name, name, seed)
-    found = folder / "result.json"
+    recipe = recipe_of_row(plan, base, name, seed)
+    what = {"recipe": to_mapping(recipe), "candidate": row.candidate, "start": base.start}
+    found = folder / RESULT_NAME
     if found.exists():
+        if json.loads(found.read_text(encoding="utf-8"))["what"] != what:
+            raise UsageError(f"{folder} was trained as another row: remove it, or give another --run")
         return
-    recipe = recipe_of_row(base, name, seed, HERE)
-    build = _build(base, base_name, row, run, sources)
+    build = _build(plan, base_name, row, run)
     model = trained(recipe, folder, sources, base.start, build)
-    seconds = read_state(folder / STATE_NAME)["seconds"]
     clips = load_clips(sources["valid"], recipe.model.sample_rate)
     result = {
+        "what": what,
         "scores": measure(model, clips, row.num_codebooks or plan.num_codebooks),
-        "ms_a_step": 1e3 * seconds / recipe.training.max_steps,
+        "ms_a_step": 1e3 * read_state(folder / STATE_NAME)["seconds"] / recipe.training.max_steps,
     }
-    found.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    with AtomicFile(found, force=True) as file:
+        file.write(json.dumps(result, indent=1).encode())
 
 
-def _build(base: Base, base_name: str, row: Row, run: Path, sources: Sources) -> Build:
+def _build(plan: Plan, base_name: str, row: Row, run: Path) -> Build:
     if row.candidate is None:
         return CodecModel
-    teacher = None
-    if row.teacher is not None:
-        recipe = recipe_of_row(base, row.teacher, 0, HERE)
-        build = _build(base, base_name, base.rows[row.teacher], run, sources)
-        teacher = trained(recipe, folder_of(run, base_name, row.teacher, 0), sources, base.start, build)
-    return build_of(row.candidate, teacher)
+    if row.teacher is None:
+        return CANDIDATES[row.candidate]
+    base, folder = plan.bases[base_name], folder_of(run, base_name, row.teacher, 0)
+    if not (folder / RESULT_NAME).exists():
+        raise UsageError(f"the teacher {row.teacher!r} is not trained yet: train that row first")
+    teacher_build = _build(plan, base_name, base.rows[row.teacher], run)
+    config = recipe_of_row(plan, base, row.teacher).model
+    return distilled_from(averaged_model(read_state(folder / STATE_NAME), config, teacher_build))
 
 
 def folder_of(run: Path, base: str, name: str, seed: int) -> Path:
@@ -161,7 +190,7 @@ def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, list[dict[str
     """What is there of each row of a base, seed by seed."""
     found: dict[str, list[dict[str, Any]]] = {}
     for name, row in plan.bases[base_name].rows.items():
-        paths = [folder_of(run, base_name, name, seed) / "result.json" for seed in range(row.seeds)]
+        paths = [folder_of(run, base_name, name, seed) / RESULT_NAME for seed in range(row.seeds)]
         done = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
         if done:
             found[name] = done
@@ -192,7 +221,7 @@ def base_table(plan: Plan, base_name: str, run: Path) -> str:
                 f"{seeds[0]['ms_a_step']:.0f}",
             ]
         )
-    return table(header, rows)
+    return table(header, rows) if rows else "No row of this table is trained yet."
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -210,7 +239,24 @@ def _set(mapping: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(mapping.get(part), dict):
             raise CodecError(f"unknown key {key!r}: there is no section {part!r}")
         mapping = mapping[part]
-    mapping[last] = value
+    # A copy, since another row may change a value inside it.
+    mapping[last] = copy.deepcopy(value)
+
+
+def _train(plan: Plan, only: set[str], run: Path, sources: Sources) -> None:
+    """Train the rows of a plan, or those of them that are named; a row that fails does not end the others."""
+    rows = [(base, name) for base in plan.bases for name in plan.bases[base].rows]
+    if unknown := only - {name for row in rows for name in row}:
+        raise UsageError(f"no base and no row is called {', '.join(sorted(unknown))}")
+    for base, name in rows:
+        if not only or only & {base, name}:
+            try:
+                for seed in range(plan.bases[base].rows[name].seeds):
+                    train_row(plan, base, name, seed, run, sources)
+            except TrainingStopped:
+                raise
+            except CodecError as error:
+                typer.echo(f"{base}, {name}: {error}", err=True)
 
 
 def main(
@@ -228,11 +274,7 @@ def main(
         if not data or not valid:
             raise UsageError("--data and --valid are needed: sound to train on, and clips to measure on")
         sources = {"data": data, "noise": noise or [], "valid": valid}
-        for base_name, base in what.bases.items():
-            for name, row in base.rows.items():
-                if not only or {base_name, name} & set(only):
-                    for seed in range(row.seeds):
-                        train_row(what, base_name, name, seed, run, sources)
+        _train(what, set(only or ()), run, sources)
     for base_name in what.bases:
         text = base_table(what, base_name, run)
         print(text)

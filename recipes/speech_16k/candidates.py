@@ -17,7 +17,7 @@ from codec.errors import CodecError
 from codec.model import CodecModel
 from codec.nn.layers import DepthwiseConv
 from codec.quantize.bottleneck import Bottleneck, Quantized
-from codec.quantize.codebooks import fit_kmeans
+from codec.quantize.codebooks import fit_kmeans, smallest_of_rows
 from codec.quantize.estimators import COMMITMENT_WEIGHT, straight_through
 from codec.quantize.quantizer import VectorQuantizer
 
@@ -25,9 +25,10 @@ Build = Callable[[CodecConfig], CodecModel]
 
 # Numbers in a word of DAC, and its weights relative to that of its mel loss.
 _WORD_DIM, _DAC_CODEBOOK, _DAC_COMMITMENT = 8, 1.0 / 15.0, 0.25 / 15.0
-# Frames after which a prediction starts anew: a block of the bitstream.
-_BLOCK_FRAMES = 100
+# Frames after which a prediction starts anew, as many as a training segment of a second has.
+_BLOCK_FRAMES = 50
 _DISTILLATION_WEIGHT = 0.3
+DISTILLED = "distilled"
 
 
 class Unnormalized(CodecModel):
@@ -49,18 +50,20 @@ class Committing(Bottleneck):
 
 
 class FactorizedVQ(VectorQuantizer):
-    """Residual codebooks of short words of unit length, each between two projections of its own.
+    """Residual codebooks of short words, found by the cosine, each between two projections of its own.
 
-    As in DAC (Kumar et al. 2023, section 3.2): a stage projects what is left to 8 numbers, finds the word by
-    the cosine, and projects that back. Gradients pass straight through.
+    As in DAC (Kumar et al. 2023, section 3.2): a stage projects what is left to 8 numbers, takes the word
+    nearest in direction, and projects that back. Gradients pass straight through. The search is greedy.
     """
 
     prefix_decodable = True
 
     def __init__(self, dim: int, num_codebooks: int, codebook_size: int) -> None:
         super().__init__(dim, num_codebooks, codebook_size, _WORD_DIM, "ste", 1, 1, "usage")
-        self.down = nn.Parameter(torch.randn(num_codebooks, dim, _WORD_DIM) * dim**-0.5)
-        self.up = nn.Parameter(torch.randn(num_codebooks, _WORD_DIM, dim) * _WORD_DIM**-0.5)
+        # A start by k-means needs stages that take energy away; with random projections each adds some.
+        bases = torch.stack([torch.linalg.qr(torch.randn(dim, _WORD_DIM)).Q for _ in range(num_codebooks)])
+        self.down = nn.Parameter(bases)
+        self.up = nn.Parameter(bases.transpose(1, 2).clone())
 
     def forward(self, x: Tensor, n: Tensor | None = None) -> Quantized:
         """The training pass, with DAC's losses."""
@@ -105,14 +108,14 @@ class FactorizedVQ(VectorQuantizer):
 
     def _nearest(self, low: Tensor, index: int) -> Tensor:
         likeness = F.normalize(low, dim=1) @ F.normalize(self.words[index].detach(), dim=1).t()
-        return likeness.argmax(dim=1)
+        return smallest_of_rows(-likeness)
 
 
 class Predicting(Bottleneck):
     """Codes what a prediction from the quantized frames before leaves of each latent.
 
     As in TF-Codec (Jiang et al. 2023, arXiv 2207.08363), by a GRU. Where frames are coded for good, it starts
-    anew every 100 frames, as blocks of a bitstream have to.
+    anew every 50 frames, as blocks of a bitstream have to.
     """
 
     def __init__(self, quantizer: VectorQuantizer) -> None:
@@ -178,8 +181,8 @@ class Centred(DepthwiseConv):
 class Distilled(CodecModel):
     """Its decoder's last hidden layer learns to tell what that of a teacher says of the same sound.
 
-    After StreamCodec2 (Jiang et al. 2025), whose teacher is larger and not causal; as squared error, after a
-    linear map to the teacher's width.
+    After StreamCodec2 (arXiv 2509.13670), whose teacher is larger and not causal; as squared error, after a
+    linear map to the teacher's width. The teacher decodes what it would send.
     """
 
     def __init__(self, config: CodecConfig, teacher: CodecModel) -> None:
@@ -194,7 +197,7 @@ class Distilled(CodecModel):
         if quantized is None:
             return output, None
         with torch.no_grad():
-            wanted, _ = _hidden(self._teacher[0], self._teacher[0], audio, n)
+            wanted, _ = _hidden(self._teacher[0].from_codes, self._teacher[0], audio, n)
         error = (self.match(hidden) - wanted).float().square().mean()
         return output, _add_loss(quantized, _DISTILLATION_WEIGHT * error)
 
@@ -230,25 +233,20 @@ def centred(config: CodecConfig) -> CodecModel:
     return model
 
 
-def build_of(name: str, teacher: CodecModel | None = None) -> Build:
-    """What builds a candidate by its name; ``distilled`` takes its teacher.
+def distilled_from(teacher: CodecModel) -> Build:
+    """What builds the codec with a teacher."""
+    return lambda config: Distilled(config, teacher)
 
-    Raises:
-        CodecError: there is no such candidate, or it lacks its teacher.
-    """
-    builds: dict[str, Build] = {
-        "unnormalized": Unnormalized,
-        "committing": committing,
-        "unnormalized, committing": lambda config: committing(config, Unnormalized),
-        "factorized": factorized,
-        "predicting": predicting,
-        "centred": centred,
-    }
-    if teacher is not None:
-        builds["distilled"] = lambda config: Distilled(config, teacher)
-    if name not in builds:
-        raise CodecError(f"there is no candidate {name!r}, known are {', '.join(builds)}")
-    return builds[name]
+
+# By their names in ablations.yaml; DISTILLED, which has a teacher, is built by `distilled_from`.
+CANDIDATES: dict[str, Build] = {
+    "unnormalized": Unnormalized,
+    "committing": committing,
+    "unnormalized, committing": lambda config: committing(config, Unnormalized),
+    "factorized": factorized,
+    "predicting": predicting,
+    "centred": centred,
+}
 
 
 def _add_loss(quantized: Quantized, loss: Tensor) -> Quantized:

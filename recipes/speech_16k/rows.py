@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.training.config import Recipe
 from codec.training.fit import fit
-from codec.training.state import STATE_NAME, averaged_model, read_state
+from codec.training.state import STATE_NAME, averaged_model, read_state, recipe_of
 from recipes.speech_16k.candidates import Build
 
 Sources = dict[str, list[str]]
@@ -26,11 +27,17 @@ def trained(
         sources: ``data`` and ``noise``, as of `codec train`.
         start: what the training starts from, as of `codec train --init-from`.
         build: makes the model.
+
+    Raises:
+        UsageError: what is there was trained by another recipe.
     """
     torch.set_num_threads(1)
     state = folder / STATE_NAME
-    if not state.exists() or read_state(state)["progress"]["steps"] < recipe.training.max_steps:
-        resume = state.exists()
+    found = read_state(state) if state.exists() else None
+    if found is not None and recipe_of(found, state) != recipe:
+        raise UsageError(f"{folder} was trained by another recipe: remove it, or give another --run")
+    if found is None or found["progress"]["steps"] < recipe.training.max_steps:
+        resume = found is not None
         fit(
             recipe,
             sources["data"],

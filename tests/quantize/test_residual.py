@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from codec.errors import CodecError
+from codec.quantize import beam as beam_file
+from codec.quantize import quantizer as quantizer_file
+from codec.quantize import residual as residual_file
 from codec.quantize.residual import ResidualVQ
 
 
@@ -163,3 +166,33 @@ def test_any_number_of_words_and_constant_vectors_do() -> None:
     quantizer = ResidualVQ(3, 2, 5)
     quantizer.fit_kmeans(torch.full((20, 3), 2.5))
     assert torch.equal(quantizer.decode(quantizer.encode(torch.full((4, 3), 2.5))), torch.full((4, 3), 2.5))
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_a_search_that_asks_for_nothing_finds_the_same(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    quantizer, x = _fitted()
+    quantizer.beam = width
+    counts = torch.arange(400) % 5
+    codes = quantizer.encode(x[:400], counts)
+    for place in (quantizer_file, residual_file, beam_file):
+        monkeypatch.setattr(place, "runs_ahead", lambda x: True)
+    assert torch.equal(quantizer.quantize(x[:400], counts), quantizer.decode(codes))
+
+
+def test_training_passes_of_rows_that_are_not_finite_go_on() -> None:
+    quantizer, x = _fitted()
+    x[7] = torch.nan
+    found = quantizer.quantize(x[:16])
+    kept = [row for row in range(16) if row != 7]
+    assert torch.equal(found[kept], quantizer.decode(quantizer.encode(x[kept])))
+
+
+def test_it_trains_and_searches_under_autocast() -> None:
+    quantizer, x = _fitted()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = quantizer(x[:100])
+        codes = quantizer.encode(x[:100])
+    # Rounded products find other words only where two are nearly as near.
+    exact = quantizer.encode(x[:100])
+    for rounded in (found.codes, codes):
+        assert (rounded[:, 0] == exact[:, 0]).float().mean() > 0.9

@@ -212,6 +212,9 @@ def test_the_decoder_alone_learns_from_the_codes_that_are_sent(
     changed = {name for name in before if "usage" not in name and not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if name.startswith("decoder_network.")}
     assert all(metrics["train/gradient_norm"] > 0 for metrics in watch.metrics)
+    # No training pass of the bottleneck took place.
+    assert module.model.bottleneck.usage.counts.sum() == 0
+    assert not any("bottleneck/loss" in metrics for metrics in watch.metrics)
 
     # What it learns from is what a decoder gets: by the beam, with as many codebooks as were drawn.
     model, audio = module.model, torch.randn(2, 800)

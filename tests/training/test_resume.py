@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from codec.config import AdditiveConfig, BottleneckConfig, ProductConfig
+from codec.errors import UsageError
 from codec.training.config import FrameLossConfig
 from codec.training.saving import TrainingStopped
 from codec.training.state import STATE_NAME, averaged_model, read_state
@@ -88,6 +89,18 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     assert whole.steps == second.steps == 14
     assert_same(_trained(tmp_path / "whole"), _trained(parts))
     assert torch.equal(whole.model.bottleneck.usage.counts, second.model.bottleneck.usage.counts)
+
+
+def test_a_training_of_the_decoder_alone_resumes_in_the_same_bits(tmp_path: Path, clips: Path) -> None:
+    tiny_fit(tiny_recipe(adversarial=False), clips, tmp_path / "start")
+    recipe, start = tiny_recipe(decoder_only=True, max_steps=8), tmp_path / "start" / STATE_NAME
+    tiny_fit(recipe, clips, tmp_path / "whole", init_from=start)
+    with pytest.raises(TrainingStopped):
+        tiny_fit(recipe, clips, tmp_path / "parts", init_from=start, callbacks=[SignalAfter(3)])
+    with pytest.raises(UsageError, match="another decoder_only"):
+        tiny_fit(tiny_recipe(max_steps=8), clips, tmp_path / "parts", resume=True)
+    tiny_fit(recipe, clips, tmp_path / "parts", resume=True)
+    assert_same(_trained(tmp_path / "whole"), _trained(tmp_path / "parts"))
 
 
 @pytest.mark.parametrize(

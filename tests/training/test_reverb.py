@@ -96,7 +96,7 @@ def test_as_many_segments_as_said_are_in_a_room(clicks: ClipStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"reverb_probability": 1.5}, {"reverb_seconds": [0.0, 0.5]}, {"reverb_ratio_db": [5.0, 1.0]}]
+    "values", [{"reverb_probability": 1.5}, {"reverb_seconds": [0.001, 0.5]}, {"reverb_ratio_db": [5.0, 1.0]}]
 )
 def test_impossible_rooms_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(CodecError, match="reverb"):

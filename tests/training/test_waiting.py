@@ -12,12 +12,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from codec.errors import CodecError
-from codec.quantize import quantizer, residual
+from codec.quantize import beam, quantizer, residual
 from codec.training import module as module_file
 from codec.training.config import FrameLossConfig
 from codec.training.data import DataConfig
+from codec.training.state import STATE_NAME
 from tests.training.test_module import Watch, spoil
-from tests.training.tiny import tiny_fit, tiny_recipe
+from tests.training.tiny import tiny_fit, tiny_recipe, with_bottleneck
 
 aten = torch.ops.aten
 # What gives a shape or a number that depends on values.
@@ -63,13 +64,16 @@ class Steps(lightning.Callback):
             self.questions.__exit__(None, None, None)
 
 
+@pytest.mark.parametrize("decoder_only", [False, True])
 @pytest.mark.parametrize("on_gpu", [True, False])
 def test_no_step_waits_between_two_looks(
-    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, on_gpu: bool
+    tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, on_gpu: bool, decoder_only: bool
 ) -> None:
     """Steps 21 to 38 of 40: the codebooks are in use, the discriminator takes part, nothing is logged."""
+    if decoder_only:
+        tiny_fit(tiny_recipe(), clips, tmp_path / "start")
     if on_gpu:
-        for place in (quantizer, residual, module_file):
+        for place in (quantizer, residual, beam, module_file):
             monkeypatch.setattr(place, "runs_ahead", lambda x: True)
     steps = Steps(20, 38)
     quantization = replace(tiny_recipe().training.quantization, replace_every=1000)
@@ -78,8 +82,12 @@ def test_no_step_waits_between_two_looks(
         data=DataConfig(0.1, 3, on_device=True),
         quantization=quantization,
         frame_losses=FrameLossConfig(),
+        decoder_only=decoder_only,
     )
-    tiny_fit(recipe, clips, tmp_path, callbacks=[steps])
+    if decoder_only:
+        recipe = with_bottleneck(recipe, replace(recipe.model.bottleneck, beam=4))
+    start = tmp_path / "start" / STATE_NAME if decoder_only else None
+    tiny_fit(recipe, clips, tmp_path / "run", init_from=start, callbacks=[steps])
     # The second row shows that the test sees what a CPU is asked for.
     assert bool(steps.questions.asked) is not on_gpu, set(steps.questions.asked)
 
