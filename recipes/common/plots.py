@@ -23,7 +23,8 @@ def band(axes: Any, x: Sequence[float], values: Sequence[Sequence[float]], label
     """One line of means over seeds, with the span of the middle 95 % around it.
 
     The span goes from the 2.5 % to the 97.5 % quantile (linear interpolation), as the published bands do;
-    positions of a single seed are points, and positions without any are left out.
+    a position with several seeds between such of one has a bar. Positions of a single seed are points, and
+    positions without any are left out.
 
     Args:
         axes: of matplotlib.
@@ -35,11 +36,16 @@ def band(axes: Any, x: Sequence[float], values: Sequence[Sequence[float]], label
     known = [(at, seeds) for at, seeds in zip(x, values, strict=True) if len(seeds)]
     if not known:
         return
-    positions = [at for at, _ in known]
+    positions = np.array([at for at, _ in known])
     axes.plot(positions, [np.mean(seeds) for _, seeds in known], label=label, marker=".", **style)
-    several = [len(seeds) > 1 for _, seeds in known]
+    several = np.array([len(seeds) > 1 for _, seeds in known])
     low, high = np.array([np.quantile(seeds, (0.025, 0.975)) for _, seeds in known]).T
-    axes.fill_between(positions, low, high, where=several, color=axes.lines[-1].get_color(), alpha=0.2, lw=0)
+    shade = {"color": axes.lines[-1].get_color(), "alpha": 0.2}
+    axes.fill_between(positions, low, high, where=several, lw=0, **shade)
+    # Between two such positions there is an area; one by itself has a bar.
+    beside = np.pad(several, 1)
+    alone = several & ~beside[:-2] & ~beside[2:]
+    axes.vlines(positions[alone], low[alone], high[alone], lw=4, **shade)
 
 
 def save(plot: Any, path: Path) -> None:

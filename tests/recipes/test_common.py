@@ -15,6 +15,7 @@ from codec.quantize import ResidualVQ
 from recipes.common.care import replace_words, start_uniform
 from recipes.common.claims import Claim, at_cost, claims_table, no_more_than
 from recipes.common.command import run_command, size_name
+from recipes.common.plots import band, figure, save
 from recipes.common.records import Records, by_setting
 from recipes.common.report import interval, number_text, spread, verdict, write_section
 from recipes.common.runs import count_missing, run_missing
@@ -182,3 +183,16 @@ def test_runs_that_are_there_are_not_done_again(tmp_path: Path, capsys: pytest.C
     }
     assert count_missing(by_setting(Records(path), Setting, {"size": 6}), todo) == 4
     assert capsys.readouterr().err.count("Setting(number=3, seed=1) in 0 s") == 1
+
+
+def test_a_position_with_several_seeds_has_its_span_also_by_itself(tmp_path: Path) -> None:
+    plot, axes = figure(columns=1)
+    axis = axes[0][0]
+    band(axis, [1, 2, 3, 4, 5], [[1.0], [2.0, 4.0], [3.0], [4.0, 5.0], [5.0, 6.0]], "one")
+    area, bars = axis.collections
+    (segment,) = bars.get_segments()
+    assert segment[:, 0].tolist() == [2.0, 2.0]
+    assert segment[:, 1].tolist() == pytest.approx([2.05, 3.95])
+    # By itself a position has an area without width, which nobody sees.
+    assert {float(point[0]) for path in area.get_paths() for point in path.vertices} == {2.0, 4.0, 5.0}
+    save(plot, tmp_path / "plot.png")
