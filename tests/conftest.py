@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 
 import hypothesis
 import numpy as np
@@ -20,6 +21,11 @@ hypothesis.settings.register_profile(
     "codec", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
 )
 hypothesis.settings.load_profile("codec")
+
+# Under nohup and in the background of a script signals come ignored, which the programs under test respect:
+# they must begin as they would on a terminal.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEED = int(os.environ.setdefault("TEST_SEED", str(secrets.randbelow(2**31))))
 
