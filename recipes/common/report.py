@@ -22,13 +22,32 @@ def write_section(readme: Path, name: str, text: str) -> None:
     Raises:
         CodecError: the README has no such lines.
     """
-    whole = readme.read_text(encoding="utf-8")
-    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    before, found, rest = whole.partition(start)
-    _, closed, after = rest.partition(end)
+    before, _, after = _around_section(readme, name)
+    start, end = _marks(name)
+    readme.write_text(f"{before}{start}{text.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def read_section(readme: Path, name: str) -> str:
+    """What `write_section` put there.
+
+    Raises:
+        CodecError: the README has no such lines.
+    """
+    return _around_section(readme, name)[1].strip()
+
+
+def _around_section(readme: Path, name: str) -> tuple[str, str, str]:
+    """What is before a section, in it, and behind it."""
+    start, end = _marks(name)
+    before, found, rest = readme.read_text(encoding="utf-8").partition(start)
+    section, closed, after = rest.partition(end)
     if not found or not closed:
         raise CodecError(f"{readme} needs the lines <!-- {name} --> and <!-- /{name} --> for its results")
-    readme.write_text(f"{before}{start}{text.strip()}\n{end}{after}", encoding="utf-8")
+    return before, section, after
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->\n", f"<!-- /{name} -->"
 
 
 def start_readme(folder: Path) -> Path:

@@ -4,7 +4,7 @@
 
 ablations.yaml says what is trained. Each row that is finished is kept in the run folder, so that an
 interrupted table goes on where it was, and several processes may each train some (``--only``). ``--report``
-writes the tables of what is there into docs/training.md.
+brings the tables in docs/training.md up to what is there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from codec.training.saving import TrainingStopped
 from codec.training.state import STATE_NAME, averaged_model, read_state
 from codec.training.validation import ValidationClip, load_clips, reconstruct
 from recipes.common.command import Report, run_command
-from recipes.common.report import table, write_section
+from recipes.common.report import read_section, table, write_section
 from recipes.speech_16k.candidates import CANDIDATES, DISTILLED, Build, distilled_from
 from recipes.speech_16k.rows import Sources, trained
 
@@ -148,8 +148,7 @@ def train_row(plan: Plan, base_name: str, name: str, seed: int, run: Path, sourc
     """
     base = plan.bases[base_name]
     row, folder = base.rows[name], folder_of(run, base_name, name, seed)
-    recipe = recipe_of_row(plan, base, name, seed)
-    what = {"recipe": to_mapping(recipe), "candidate": row.candidate, "start": base.start}
+    recipe, what = recipe_of_row(plan, base, name, seed), what_of(plan, base_name, name, seed)
     found = folder / RESULT_NAME
     if found.exists():
         if json.loads(found.read_text(encoding="utf-8"))["what"] != what:
@@ -180,6 +179,13 @@ def _build(plan: Plan, base_name: str, row: Row, run: Path) -> Build:
     return distilled_from(averaged_model(read_state(folder / STATE_NAME), config, teacher_build))
 
 
+def what_of(plan: Plan, base_name: str, name: str, seed: int) -> dict[str, Any]:
+    """All that tells one training from another; kept with its result."""
+    base = plan.bases[base_name]
+    recipe = to_mapping(recipe_of_row(plan, base, name, seed))
+    return {"recipe": recipe, "candidate": base.rows[name].candidate, "start": base.start}
+
+
 def folder_of(run: Path, base: str, name: str, seed: int) -> Path:
     """Where a row is trained."""
     plain = "".join(letter if letter.isalnum() else "_" for letter in name)
@@ -187,41 +193,46 @@ def folder_of(run: Path, base: str, name: str, seed: int) -> Path:
 
 
 def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, list[dict[str, Any]]]:
-    """What is there of each row of a base, seed by seed."""
+    """What is there of each row of a base, seed by seed; what is of another row is told and left out."""
     found: dict[str, list[dict[str, Any]]] = {}
     for name, row in plan.bases[base_name].rows.items():
-        paths = [folder_of(run, base_name, name, seed) / RESULT_NAME for seed in range(row.seeds)]
-        done = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
-        if done:
-            found[name] = done
+        for seed in range(row.seeds):
+            path = folder_of(run, base_name, name, seed) / RESULT_NAME
+            if not path.exists():
+                continue
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if result["what"] == what_of(plan, base_name, name, seed):
+                found.setdefault(name, []).append(result)
+            else:
+                typer.echo(f"{path.parent} was trained as another row: it is left out", err=True)
     return found
 
 
-def base_table(plan: Plan, base_name: str, run: Path) -> str:
+def base_table(plan: Plan, base_name: str, run: Path, before: str = "") -> str:
     """The Markdown table of a base: PESQ-WB on the clips that choices are made by, then on all, then STOI.
 
-    Seeds stand beside each other; the interval on all clips is that of the first seed.
+    Seeds stand beside each other; the interval on all clips is that of the first seed. A row that was trained
+    elsewhere keeps its line of ``before``, the table as it was.
     """
     counts = plan.num_codebooks
     header = ["", *(f"{count}" for count in counts), *(f"all: {count}" for count in counts)]
     header += [f"STOI at {counts[-2]}", "ms a step"]
-    rows = []
-    for name, seeds in results_of(plan, base_name, run).items():
-        measured = [list(each["scores"].values()) for each in seeds]
-        first = measured[0]
-        rows.append(
-            [
-                name,
-                *(
-                    " / ".join(f"{_mean(seed[at]['pesq_wb'][: plan.chosen_on]):.3f}" for seed in measured)
-                    for at in range(len(counts))
-                ),
-                *(_interval(first[at]["pesq_wb"]) for at in range(len(counts))),
-                f"{_mean(first[len(counts) - 2]['stoi']):.3f}",
-                f"{seeds[0]['ms_a_step']:.0f}",
-            ]
-        )
-    return table(header, rows) if rows else "No row of this table is trained yet."
+    rows = {name: _row(plan, name, seeds) for name, seeds in results_of(plan, base_name, run).items()}
+    kept = [[cell.strip() for cell in line.strip("|").split("|")] for line in before.splitlines()[2:]]
+    rows = {cells[0]: cells for cells in kept if len(cells) == len(header)} | rows
+    lines = [rows[name] for name in plan.bases[base_name].rows if name in rows]
+    return table(header, lines) if lines else "No row of this table is trained yet."
+
+
+def _row(plan: Plan, name: str, seeds: Sequence[dict[str, Any]]) -> list[str]:
+    measured = [list(each["scores"].values()) for each in seeds]
+    first, at_each = measured[0], range(len(plan.num_codebooks))
+    chosen_by = (
+        " / ".join(f"{_mean(seed[at]['pesq_wb'][: plan.chosen_on]):.3f}" for seed in measured)
+        for at in at_each
+    )
+    on_all = (_interval(first[at]["pesq_wb"]) for at in at_each)
+    return [name, *chosen_by, *on_all, f"{_mean(first[-2]['stoi']):.3f}", f"{seeds[0]['ms_a_step']:.0f}"]
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -276,10 +287,11 @@ def main(
         sources = {"data": data, "noise": noise or [], "valid": valid}
         _train(what, set(only or ()), run, sources)
     for base_name in what.bases:
-        text = base_table(what, base_name, run)
+        section = f"ablations {base_name}"
+        text = base_table(what, base_name, run, read_section(README, section) if report else "")
         print(text)
         if report:
-            write_section(README, f"ablations {base_name}", text)
+            write_section(README, section, text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -188,7 +189,9 @@ def test_a_distilled_model_learns_what_its_teacher_says() -> None:
     assert all(weight.grad is None for weight in TEACHER.parameters())
 
 
-def test_rows_are_trained_measured_and_kept(tmp_path: Path, clips: Path) -> None:
+def test_rows_are_trained_measured_and_kept(
+    tmp_path: Path, clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = {
         "as it is": {"seeds": 2},
         "teacher": {"candidate": "centred"},
@@ -209,6 +212,18 @@ def test_rows_are_trained_measured_and_kept(tmp_path: Path, clips: Path) -> None
     assert len(text) == 2 + 3
     assert text[2].startswith("| as it is |")
     assert text[2].count(" / ") == 2
+    # What is trained elsewhere keeps its line, in its place.
+    elsewhere = "\n".join(
+        [*text[:2], text[3].replace("teacher", "as it is"), text[4].replace("distilled", "gone")]
+    )
+    other_run = tmp_path / "other"
+    folder = ablate.folder_of(other_run, "one", "teacher", 0)
+    shutil.copytree(ablate.folder_of(run, "one", "teacher", 0), folder)
+    assert ablate.base_table(plan, "one", other_run, elsewhere).splitlines() == [
+        *text[:2],
+        text[3].replace("teacher", "as it is"),
+        text[3],
+    ]
     # What is there is not trained again, and never taken for another row.
     state = ablate.folder_of(run, "one", "teacher", 0) / "last.ckpt"
     before = state.stat().st_mtime_ns
@@ -218,6 +233,8 @@ def test_rows_are_trained_measured_and_kept(tmp_path: Path, clips: Path) -> None
     other = ablate.read_plan(_plan(tmp_path, {"teacher": {"set": {"training.ema_decay": 0.5}}}))
     with pytest.raises(UsageError, match="another row"):
         ablate.train_row(other, "one", "teacher", 0, run, nothing)
+    assert "| teacher |" not in ablate.base_table(other, "one", run)
+    assert "trained as another row" in capsys.readouterr().err
     (state.parent / "result.json").unlink()
     with pytest.raises(UsageError, match="another recipe"):
         ablate.train_row(other, "one", "teacher", 0, run, nothing)
