@@ -160,7 +160,9 @@ def sections(valid: Path, other: Path | None, chosen: list[str], peers: str, met
     if "small" in chosen:
         more = [*common, "--modes", "cbr,vbr", "--qualities", QUALITIES]
         quality = quality_section(valid, "VALID", *more, model=SMALL_MODEL, keep=False)
-        results["The small model"] = f"{quality}\n{tool_section('bench_speed.py', '--model', SMALL_MODEL)}"
+        speed = tool_section("bench_speed.py", "--model", SMALL_MODEL)
+        hard = robustness_section(valid, other, "--model", SMALL_MODEL)
+        results["The small model"] = f"{quality}\n{speed}\nHard sounds:\n{hard}"
     for key, title, name in (
         ("speed", "Speed", "bench_speed.py"),
         ("memory", "Memory", "bench_memory.py"),
@@ -171,13 +173,14 @@ def sections(valid: Path, other: Path | None, chosen: list[str], peers: str, met
     return results
 
 
-def robustness_section(valid: Path, other: Path | None) -> str:
+def robustness_section(valid: Path, other: Path | None, *arguments: str) -> str:
     """What hard sounds come back as; the table is the tool's own Markdown."""
     command = [sys.executable, "tools/bench_robustness.py", str(valid.resolve())]
     shown = ["python", "tools/bench_robustness.py", "VALID"]
     if other is not None:
         command += ["--other", str(other.resolve())]
         shown += ["--other", "OTHER"]
+    command, shown = [*command, *arguments], [*shown, *arguments]
     return f"```sh\n{' '.join(shown)}\n```\n{measured(command, shown)}\n"
 
 
