@@ -58,9 +58,14 @@ class AdditiveVQ(VectorQuantizer):
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
         tables = self._tables()
         blocks = zip(torch.split(x, _SCORED_ROWS), torch.split(limits, _SCORED_ROWS), strict=True)
-        return torch.cat([self._search_block(*block, tables, beam) for block in blocks])
+        codes = torch.cat([self._search_union(*block, tables, beam) for block in blocks])
+        codes = self._better(x, residual_search(self._distances(), x, limits, beam), codes)
+        for _ in range(self.polish):
+            codes = self._better(x, self._polished(x, codes), codes)
+        return codes
 
-    def _search_block(self, x: Tensor, limits: Tensor, tables: UnionTables, beam: int) -> Tensor:
+    def _search_union(self, x: Tensor, limits: Tensor, tables: UnionTables, beam: int) -> Tensor:
+        """Codes ``[N, M]`` of so few vectors x that their scores can be held."""
         scores = tables.scores(x)
         codes = torch.full((len(x), self.num_codebooks), -1, dtype=torch.int64, device=x.device)
         counts = torch.unique(limits).tolist()
@@ -69,9 +74,6 @@ class AdditiveVQ(VectorQuantizer):
                 # Mostly all have the same number, and need no copy.
                 rows = (limits == count).nonzero().flatten() if len(counts) > 1 else slice(None)
                 codes[rows, :count] = search_union(tables, scores[rows], count, beam)
-        codes = self._better(x, residual_search(self._distances(), x, limits, beam), codes)
-        for _ in range(self.polish):
-            codes = self._better(x, self._polished(x, codes), codes)
         return codes
 
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from codec.products import Product
-from codec.quantize.codebooks import half_norms_of
+from codec.quantize.codebooks import half_norms_of, smallest_of_rows
 
 # The most words whose table is kept: 268 MB. Beyond, rows of it are computed as they are needed.
 _MOST_TABLED_WORDS = 8192
@@ -108,7 +108,7 @@ def _search_single(tables: UnionTables, scores: Tensor, num_codebooks: int) -> T
     unused = torch.arange(num_codebooks, device=scores.device).repeat(count, 1)
     codes = torch.empty_like(unused)
     while True:
-        index = _smallest(total.view(count, -1), 1)[1].squeeze(1)
+        index = smallest_of_rows(total.view(count, -1))
         slot, code = index // size, index % size
         codebook = unused[vectors, slot]
         codes[vectors, codebook] = code

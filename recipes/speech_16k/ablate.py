@@ -192,9 +192,9 @@ def folder_of(run: Path, base: str, name: str, seed: int) -> Path:
     return run / base / f"{plain}-{seed}"
 
 
-def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, list[dict[str, Any]]]:
-    """What is there of each row of a base, seed by seed; what is of another row is told and left out."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    """What is there of each row of a base by seed; what is of another row is told and left out."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for name, row in plan.bases[base_name].rows.items():
         for seed in range(row.seeds):
             path = folder_of(run, base_name, name, seed) / RESULT_NAME
@@ -202,7 +202,7 @@ def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, list[dict[str
                 continue
             result = json.loads(path.read_text(encoding="utf-8"))
             if result["what"] == what_of(plan, base_name, name, seed):
-                found.setdefault(name, []).append(result)
+                found.setdefault(name, {})[seed] = result
             else:
                 typer.echo(f"{path.parent} was trained as another row: it is left out", err=True)
     return found
@@ -211,28 +211,39 @@ def results_of(plan: Plan, base_name: str, run: Path) -> dict[str, list[dict[str
 def base_table(plan: Plan, base_name: str, run: Path, before: str = "") -> str:
     """The Markdown table of a base: PESQ-WB on the clips that choices are made by, then on all, then STOI.
 
-    Seeds stand beside each other; the interval on all clips is that of the first seed. A row that was trained
-    elsewhere keeps its line of ``before``, the table as it was.
+    Seeds stand beside each other; what stands on all clips is of the first seed. What was trained elsewhere,
+    a row or a seed of it, keeps its figures of ``before``, the table as it was.
     """
     counts = plan.num_codebooks
     header = ["", *(f"{count}" for count in counts), *(f"all: {count}" for count in counts)]
     header += [f"STOI at {counts[-2]}", "ms a step"]
-    rows = {name: _row(plan, name, seeds) for name, seeds in results_of(plan, base_name, run).items()}
     kept = [[cell.strip() for cell in line.strip("|").split("|")] for line in before.splitlines()[2:]]
-    rows = {cells[0]: cells for cells in kept if len(cells) == len(header)} | rows
+    rows = {cells[0]: cells for cells in kept if len(cells) == len(header)}
+    for name, seeds in results_of(plan, base_name, run).items():
+        rows[name] = _row(plan, name, seeds, rows.get(name))
     lines = [rows[name] for name in plan.bases[base_name].rows if name in rows]
     return table(header, lines) if lines else "No row of this table is trained yet."
 
 
-def _row(plan: Plan, name: str, seeds: Sequence[dict[str, Any]]) -> list[str]:
-    measured = [list(each["scores"].values()) for each in seeds]
-    first, at_each = measured[0], range(len(plan.num_codebooks))
-    chosen_by = (
-        " / ".join(f"{_mean(seed[at]['pesq_wb'][: plan.chosen_on]):.3f}" for seed in measured)
-        for at in at_each
-    )
-    on_all = (_interval(first[at]["pesq_wb"]) for at in at_each)
-    return [name, *chosen_by, *on_all, f"{_mean(first[-2]['stoi']):.3f}", f"{seeds[0]['ms_a_step']:.0f}"]
+def _row(
+    plan: Plan, name: str, seeds: dict[int, dict[str, Any]], before: Sequence[str] | None
+) -> Sequence[str]:
+    at_each = range(len(plan.num_codebooks))
+    if 0 in seeds or before is None:
+        first = seeds[min(seeds)]
+        scores = list(first["scores"].values())
+        on_all = [_interval(scores[at]["pesq_wb"]) for at in at_each]
+        on_all += [f"{_mean(scores[-2]['stoi']):.3f}", f"{first['ms_a_step']:.0f}"]
+    else:
+        on_all = list(before[1 + len(at_each) :])
+    chosen_by = []
+    for at in at_each:
+        by_seed = dict(enumerate(before[1 + at].split(" / "))) if before else {}
+        for seed, result in seeds.items():
+            values = list(result["scores"].values())[at]["pesq_wb"]
+            by_seed[seed] = f"{_mean(values[: plan.chosen_on]):.3f}"
+        chosen_by.append(" / ".join(by_seed[seed] for seed in sorted(by_seed)))
+    return [name, *chosen_by, *on_all]
 
 
 def _mean(values: Sequence[float | None]) -> float:

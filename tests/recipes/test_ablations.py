@@ -224,6 +224,15 @@ def test_rows_are_trained_measured_and_kept(
         text[3].replace("teacher", "as it is"),
         text[3],
     ]
+    # So does a seed: only the second one is here, and takes its place beside the first.
+    one_seed = "\n".join([*text[:2], "| as it is | 1.000 | 2.000 | 9.99 ± 0.01 | 9.99 ± 0.01 | 0.500 | 7 |"])
+    shutil.copytree(
+        ablate.folder_of(run, "one", "as it is", 1), ablate.folder_of(other_run, "one", "as it is", 1)
+    )
+    second = [cell.split(" / ")[1].split(" |")[0] for cell in text[2].split(" | ")[1:3]]
+    assert ablate.base_table(plan, "one", other_run, one_seed).splitlines()[2] == (
+        f"| as it is | 1.000 / {second[0]} | 2.000 / {second[1]} | 9.99 ± 0.01 | 9.99 ± 0.01 | 0.500 | 7 |"
+    )
     # What is there is not trained again, and never taken for another row.
     state = ablate.folder_of(run, "one", "teacher", 0) / "last.ckpt"
     before = state.stat().st_mtime_ns
