@@ -137,17 +137,18 @@ class EntropyCoder:
 
     def _decode_frame(self, decoder: RangeDecoder, before: Exact, n: int) -> tuple[list[int], Exact]:
         """The n codes of a frame after one with the features ``[d]``, and the frame's own features."""
-        earlier = np.zeros((1, len(before)), np.float32)
+        earlier = np.zeros_like(before)
         if not n:
-            return [], earlier[0]
-        base, found = self._predictor.begin_frames(before[None], n), []
-        for codebook in range(n):
-            hidden = self._predictor.hidden(base[codebook], codebook, earlier)[0]
+            return [], earlier
+        bases, found = self._predictor.begin_frames(before[None], n)[:, 0], []
+        hidden = np.ones(bases.shape[1] + 1, np.float32)
+        for codebook, base in enumerate(bases):
+            self._predictor.hidden_of_one(base, codebook, earlier, hidden)
             code, start, size = self._tree.find_one(codebook, hidden, decoder.target())
             decoder.take(start, size)
             found.append(code)
-            earlier += self._predictor.features(codebook, code)
-        return found, earlier[0]
+            earlier += self._predictor.features_of_one(codebook, code)
+        return found, earlier
 
 
 def _prices() -> Integers:

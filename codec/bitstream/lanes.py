@@ -19,7 +19,7 @@ from codec.bitstream.stages import StagedTree
 from codec.bitstream.tables import EntropyTables, Integers
 
 # One payload after the other, fewer than these take less time.
-_FEWEST_LANES = 6
+_FEWEST_LANES = 9
 
 
 @dataclass(frozen=True)

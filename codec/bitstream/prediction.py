@@ -54,6 +54,8 @@ class Predictor:
         self._frames_at_once = max(1, _MOST_MULTIPLICATIONS // (now * width))
         self.num_codebooks, self.codebook_size = count, words
         self._feature_rows = tables.features.astype(np.float32).reshape(count * words, -1)
+        largest = np.abs(self._feature_rows).reshape(count, words, -1).max(axis=1).sum(axis=0)
+        self._clips_features = bool((largest > FEATURE_LIMIT).any())
         # Where the rows of each codebook begin.
         self._offsets = np.arange(count)[:, None] * words
         scales = np.ldexp(np.float32(1), -tables.shifts.astype(np.int64))
@@ -113,7 +115,7 @@ class Predictor:
         parts = -(-len(before) // self._rows_at_once)
         rows = -(-len(before) // max(parts, 1))
         x = np.zeros((parts, rows, before.shape[1]), np.float32)
-        before.clip(*_FEATURES, out=x.reshape(-1, before.shape[1])[: len(before)])
+        x.reshape(-1, before.shape[1])[: len(before)] = self._limited(before)
         for weight, bias in (self._past_in, self._past_out):
             x = np.matmul(x, weight)
             x += bias
@@ -128,17 +130,31 @@ class Predictor:
         base: of the codebook, ``[N, r]``.
         """
         # The function takes two thirds of the operator's time where there is little to multiply.
-        sums = np.dot(earlier.clip(*_FEATURES), self._hidden_now[codebook])
+        sums = np.dot(self._limited(earlier), self._hidden_now[codebook])
         sums += base
         hidden = np.ones((len(sums), sums.shape[1] + 1), np.float32)
         np.floor(sums, sums).clip(*_ACTIVATIONS, out=hidden[:, :-1])
         return hidden
 
-    def features(self, codebook: int, codes: int | Integers) -> Exact:
-        """What codes ``[N]`` of a codebook add to the features of their frames, ``[N, d]``; one code,
-        ``[d]``."""
+    def hidden_of_one(self, base: Exact, codebook: int, earlier: Exact, out: Exact) -> None:
+        """`hidden` of one frame, ``[r]`` and ``[d]`` to ``[r + 1]``, of which the last is there."""
+        sums = self._limited(earlier).dot(self._hidden_now[codebook])
+        sums += base
+        np.floor(sums, sums).clip(*_ACTIVATIONS, out=out[:-1])
+
+    def features(self, codebook: int, codes: Integers) -> Exact:
+        """What codes ``[N]`` of a codebook add to the features of their frames, ``[N, d]``."""
         rows: Exact = self._feature_rows.take(codebook * self.codebook_size + codes, axis=0)
         return rows
+
+    def features_of_one(self, codebook: int, code: int) -> Exact:
+        """`features` of one code, ``[d]``: a view, which takes a quarter of the time of a copy."""
+        row: Exact = self._feature_rows[codebook * self.codebook_size + code]
+        return row
+
+    def _limited(self, features: Exact) -> Exact:
+        """Features within their limit, which those of most tables never come near."""
+        return features.clip(*_FEATURES) if self._clips_features else features
 
     def _sums(self, known: Codes) -> Exact:
         """The features ``[M' + 1, N, d]`` of the first 0 to M' codes of frames with the codes ``[M', N]``."""
@@ -152,7 +168,7 @@ class Predictor:
 
     def _hidden(self, base: Exact, earlier: Exact) -> Exact:
         """Hidden activations ``[M', N, r]`` with the features ``[M', N, d]`` of the codes so far."""
-        sums: Exact = np.matmul(earlier.clip(*_FEATURES), self._hidden_now[: len(base)])
+        sums: Exact = np.matmul(self._limited(earlier), self._hidden_now[: len(base)])
         sums += base
         return np.floor(sums, out=sums).clip(*_ACTIVATIONS, out=sums)
 

@@ -75,7 +75,7 @@ class StagedTree:
         place, start, size, words = 0, 0, TOTAL, 1 << self._levels
         left_of = self._left_of
         for levels, weight in self._stages:
-            logits = np.dot(hidden, weight[codebook, place]).tolist()
+            logits = hidden.dot(weight[codebook, place]).tolist()
             node = 0
             for _ in range(levels):
                 logit = floor(logits[node])
