@@ -160,18 +160,21 @@ class ProductConfig:
     """The product quantizer: each of ``num_codebooks`` codes an equal share of the latent's numbers.
 
     ``rotation``: learn at the k-means start an orthogonal matrix that the latents go through first. The
-    rest is as for the residual one.
+    rest is as for the residual one, but that all candidates are searched, whatever the beams.
     """
 
     kind: Literal["product"] = "product"
     num_codebooks: int = 16
     codebook_size: int = 1024
     estimator: Estimator = "nsvq"
+    beam: int = 1
+    train_beam: int = 1
     rotation: bool = False
     replacement: Literal["usage", "split"] = "usage"
 
     def __post_init__(self) -> None:
         _check_codebooks(self)
+        _require(self, "beam", "train_beam")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,8 @@ class ProductVQ(VectorQuantizer):
     ``rotation`` it also learns an orthogonal matrix that the vectors go through first (OPQ,
     non-parametric: Ge et al. 2013), which stays as it is in training.
 
-    All candidates are searched, so there is no beam.
+    All candidates are searched: any ``beam`` finds the same. It is taken so that one quantizer can stand in
+    another's place.
 
     Buffers: ``order`` ``[M]``, the block that each codebook takes; ``means`` ``[M, D / M]``; with
     ``rotation``, ``rotation`` ``[D, D]``.
@@ -41,6 +42,8 @@ class ProductVQ(VectorQuantizer):
         num_codebooks: int,
         codebook_size: int,
         estimator: str = "nsvq",
+        beam: int = 1,
+        train_beam: int = 1,
         rotation: bool = False,
         replacement: str = "usage",
     ) -> None:
@@ -50,7 +53,8 @@ class ProductVQ(VectorQuantizer):
                 f" do not divide the {dim} numbers of a vector"
             )
         word_dim = dim // max(1, num_codebooks)
-        super().__init__(dim, num_codebooks, codebook_size, word_dim, estimator, 1, 1, replacement)
+        sizes = (dim, num_codebooks, codebook_size, word_dim)
+        super().__init__(*sizes, estimator, beam, train_beam, replacement)
         self.register_buffer("order", torch.arange(num_codebooks))
         self.register_buffer("means", torch.zeros(num_codebooks, word_dim))
         self.register_buffer("rotation", torch.eye(dim) if rotation else None)

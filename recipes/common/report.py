@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from codec.errors import CodecError
 from codec.evaluation.metrics import Score
 from codec.evaluation.statistics import Summary, summarize
+from codec.extras import require
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -77,6 +80,19 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
         return "-"
     half = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
     return f"{found.mean:.{digits}f}{half}"
+
+
+def deviation_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
+    """The standard deviation of the second values over that of the first, and its 95 % interval.
+
+    The interval is that of normal draws (F distribution), two or more of each; equal values give infinity.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = float(np.std(second, ddof=1) / np.std(first, ddof=1))
+    fdtri = require("scipy.special", extra="eval").fdtri
+    degrees = len(second) - 1, len(first) - 1
+    most, least = (float(fdtri(*degrees, share)) ** 0.5 for share in (0.975, 0.025))
+    return ratio, ratio / most, ratio / least
 
 
 def verdict(differences: Sequence[float]) -> str:

@@ -26,7 +26,7 @@ def shared_setting(study: Study, size: Size) -> dict[str, Any]:
     """What all runs of a size have in common, as it is kept with each; more seeds may be added later."""
     return {
         "network": dataclasses.asdict(study.network),
-        "beams": [study.train_beam, study.test_beam],
+        "test_beam": study.test_beam,
         "training": dataclasses.asdict(size.training),
     }
 

@@ -39,7 +39,7 @@ class Training:
     ``replace_threshold`` times the average are replaced, once words were chosen ``rows_per_word`` times on
     average. A k-means start comes after ``warm_updates`` without quantizer, on the latents of
     ``kmeans_images`` images. Every ``curve_every`` updates a point of the curves is taken, its test error on
-    ``curve_images`` images.
+    ``curve_images`` images. The additive search has a beam of ``train_beam``.
     """
 
     updates: int
@@ -53,6 +53,7 @@ class Training:
     kmeans_images: int
     curve_every: int
     curve_images: int
+    train_beam: int
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Study:
-    """The configuration file: the network, the additive search's beam in training and test, three sizes."""
+    """The configuration file: the network, the additive search's beam in the test, three sizes."""
 
     network: Network
-    train_beam: int
     test_beam: int
     quick: Size
     reduced: Size
@@ -160,14 +160,13 @@ def of_four(kind: Kind, bits: int, seed: int = 0) -> Setting:
     return Setting(kind, bits, "nsvq", True, "uniform", seed)
 
 
-def build_quantizer(setting: Setting, study: Study) -> VectorQuantizer:
+def build_quantizer(setting: Setting, study: Study, train_beam: int) -> VectorQuantizer:
     """The quantizer of a run, in the papers' forms: greedy residual search, contiguous unrotated blocks."""
     dim, number, size = study.network.dim, setting.num_codebooks, setting.codebook_size
     if setting.quantizer == "product":
         return ProductVQ(dim, number, size, setting.estimator)
     if setting.quantizer == "additive":
-        beams = {"beam": study.test_beam, "train_beam": study.train_beam}
-        return AdditiveVQ(dim, number, size, setting.estimator, **beams)
+        return AdditiveVQ(dim, number, size, setting.estimator, study.test_beam, train_beam)
     return ResidualVQ(dim, number, size, setting.estimator)
 
 

@@ -62,7 +62,7 @@ class Trainer:
         self.device, self.bf16 = device, bf16
         torch.manual_seed(setting.seed)
         network = study.network
-        self.quantizer = build_quantizer(setting, study)
+        self.quantizer = build_quantizer(setting, study, training.train_beam)
         self.model = VqVae(
             self.quantizer, network.channels, network.residual_channels, network.residual_units
         )

@@ -25,6 +25,7 @@ from codec.evaluation.statistics import summarize
 from codec.model import CodecModel
 from codec.training.config import Recipe, read_recipe
 from codec.training.validation import ValidationClip, load_clips, reconstruct
+from recipes.common.report import table
 from recipes.speech_16k.rows import Sources, trained
 
 HERE = Path(__file__).resolve().parent
@@ -94,19 +95,19 @@ def row(recipe: Recipe, folder: Path, sources: Sources, counts: list[int]) -> li
     return measured
 
 
-def table(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """All rows as a Markdown table, a line for each bottleneck and bitrate."""
+def comparison_table(rows: dict[str, list[dict[str, Any]]]) -> str:
+    """All rows as a Markdown table: PESQ-WB by bitrate with its 95 % interval over clips, and the rest."""
+    rates = [f"{each['kbps']:.1f} kbit/s" for each in next(iter(rows.values()))]
     lines = [
-        "| bottleneck, estimator | kbit/s | PESQ-WB | latent error | search, µs a frame |",
-        "|---|---|---|---|---|",
-    ]
-    for name, measured in rows.items():
-        lines += [
-            f"| {name} | {each['kbps']:.1f} | {each['pesq_wb']:.2f} ± {each['pesq_wb_half_width']:.2f} | "
-            f"{each['latent_error']:.3f} | {each['search_us']:.0f} |"
-            for each in measured
+        [
+            name,
+            *(f"{each['pesq_wb']:.2f} ± {each['pesq_wb_half_width']:.2f}" for each in measured),
+            " / ".join(f"{each['latent_error']:.3f}" for each in measured),
+            " / ".join(f"{each['search_us']:.0f}" for each in measured),
         ]
-    return "\n".join(lines)
+        for name, measured in rows.items()
+    ]
+    return table(["bottleneck, estimator", *rates, "latent error", "search, µs a frame"], lines)
 
 
 def main(
@@ -129,7 +130,9 @@ def main(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     steps = next(iter(recipes.values())).training.max_steps
-    print(f"{steps} steps each, seed {recipes[next(iter(recipes))].training.seed}\n\n{table(rows)}")
+    print(
+        f"{steps} steps each, seed {recipes[next(iter(recipes))].training.seed}\n\n{comparison_table(rows)}"
+    )
 
 
 if __name__ == "__main__":

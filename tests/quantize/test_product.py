@@ -31,6 +31,25 @@ def _error(quantizer: ProductVQ, x: Tensor, n: int | None = None) -> float:
         return float((x - quantizer.decode(quantizer.encode(x, n))).square().mean())
 
 
+@pytest.mark.parametrize("rotation", [False, True])
+def test_constant_vectors_do(rotation: bool) -> None:
+    quantizer = ProductVQ(4, 2, 5, rotation=rotation)
+    quantizer.fit_kmeans(torch.full((20, 4), 2.5))
+    x = torch.full((3, 4), 2.5)
+    for n in (2, 0):
+        torch.testing.assert_close(quantizer.decode(quantizer.encode(x, n)), x, rtol=0, atol=1e-5)
+    assert torch.isfinite(quantizer(x).z_q).all()
+
+
+def test_any_beam_finds_the_same() -> None:
+    quantizer, x = _fitted()
+    wide = ProductVQ(8, 4, 16, beam=16, train_beam=4)
+    wide.load_state_dict(quantizer.state_dict())
+    assert torch.equal(wide.encode(x), quantizer.encode(x))
+    with pytest.raises(CodecError, match="beam must be at least 1, not 0"):
+        ProductVQ(8, 4, 16, beam=0)
+
+
 def test_codes_are_those_of_plain_quantizers_of_the_blocks() -> None:
     quantizer, x = _fitted()
     codes = quantizer.encode(x)

@@ -63,6 +63,13 @@ def test_training_on_vectors_beats_its_start() -> None:
     assert error(code_vectors(trained, held_out), held_out) < error(code_vectors(started, held_out), held_out)
 
 
+@pytest.mark.parametrize(("until", "rounds"), [(0.0, 0), (0.5, 3), (1.0, 6)])
+def test_replacement_stops_before_the_end(until: float, rounds: int) -> None:
+    quantizer = ResidualVQ(8, 2, 16)
+    train_on_vectors(quantizer, vectors(500, seed=1), Training(60, 64, 1e-2, 10, until, 0.1, 1), seed=3)
+    assert int(quantizer.usage.rounds) == rounds
+
+
 def test_an_unknown_baseline_is_named() -> None:
     with pytest.raises(CodecError, match="nearest"):
         fit_baseline("nearest", vectors(10, seed=0), 2, 4, seed=0)  # type: ignore[arg-type]

@@ -195,12 +195,14 @@ def test_a_report_without_runs_says_so_and_shows_nothing(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
-def made_up(name: Estimator, seed: int, psnr: float) -> tuple[Setting, dict[int, dict[str, Any]]]:
-    """A finished run at 8 bit whose test error falls to that of its Peak SNR."""
+def made_up(
+    name: Estimator, seed: int, psnr: float, bits: int = 8
+) -> tuple[Setting, dict[int, dict[str, Any]]]:
+    """A finished run whose test error falls to that of its Peak SNR."""
     error = 10 ** (-psnr / 10)
     curve = [{"updates": at, "test_error": error * (1 + 10 / at)} for at in (500, 1000, 1500)]
     found = {"psnr": psnr, "ssim": psnr / 40, "unused": 0.01 * seed, "perplexity": 100 * psnr, "curve": curve}
-    return Setting("plain", 8, name, True, "uniform", 0), {seed: found}
+    return Setting("plain", bits, name, True, "uniform", 0), {seed: found}
 
 
 def test_claims_need_an_interval_and_may_fail() -> None:
@@ -226,7 +228,34 @@ def test_claims_need_an_interval_and_may_fail() -> None:
     worse = found([20.0, 20.0, 20.03], [21.0, 21.02, 21.01])
     assert "| does not hold, SSIM does not hold |" in worse
     assert "earlier, 8 bit | after never, never, never of 1500 updates | does not hold |" in worse
-    assert "| NSVQ spreads less over seeds than STE (with replacement), 8 bit | 0.017 against" in worse
+    assert "STE (with replacement), 8 bit | 0.017 against 0.010 dB, 0.58 times (0.092 to 3.6) | not" in worse
+    assert "| 0.100 against 10.000 dB, 100 times (16 to 620) | holds |" in found([1, 1.1, 0.9], [0, 10, -10])
+    assert "dB, 0.01 times (0.0016 to 0.062) | does not hold |" in found([0, 10, -10], [1, 1.1, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "answer"),
+    [
+        ([20.0, 20.1, 20.2], [21.0, 21.1, 21.3], "holds"),
+        ([21.0, 21.1, 21.3], [20.0, 20.1, 20.2], "does not hold"),
+        ([20.0, 22.0, 20.0], [20.5, 20.5, 20.5], "not decided"),
+        ([20.0], [21.0], "not decided"),
+        ([20.0], [], "not run"),
+    ],
+)
+def test_to_rise_with_bits_every_step_needs_an_interval(
+    first: list[float], second: list[float], answer: str
+) -> None:
+    study = read_study(HERE / "config.yaml")
+    size = dataclasses.replace(study.reduced, single_bits=(7, 8), banded_bits=(8,))
+    results: Results[Setting] = {}
+    for bits, values in ((7, first), (8, second)):
+        for seed, psnr in enumerate(values):
+            setting, run = made_up("nsvq", seed, psnr, bits)
+            results[setting] = {**results.get(setting, {}), **run}  # type: ignore[index]
+    lines = claims(study, size, Runs(results)).splitlines()
+    rising = next(line for line in lines if line.startswith("| NSVQ with replacement strictly rising"))
+    assert rising.endswith(f"| {answer} |")
 
 
 def test_data_is_asked_for() -> None:

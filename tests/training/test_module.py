@@ -196,6 +196,14 @@ def test_replaced_words_lose_their_moments_and_their_past(tmp_path: Path, clips:
     assert looked[0] == looked[1] > 0
 
 
+@pytest.mark.parametrize(("until", "rounds"), [(0.3, 0), (0.5, 1), (0.9, 3)])
+def test_replacement_stops_before_the_end(tmp_path: Path, clips: Path, until: float, rounds: int) -> None:
+    # Of 14 steps, words are looked over in 5, 8 and 11.
+    quantization = dataclasses.replace(tiny_recipe().training.quantization, replace_until=until)
+    module = tiny_fit(tiny_recipe(adversarial=False, quantization=quantization), clips, tmp_path)
+    assert int(module.model.bottleneck.quantizer.usage.rounds) == rounds
+
+
 @pytest.mark.parametrize("adversarial", [False, True])
 def test_the_decoder_alone_learns_from_the_codes_that_are_sent(
     tmp_path: Path, clips: Path, adversarial: bool
