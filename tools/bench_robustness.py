@@ -29,7 +29,8 @@ class Sound(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What came of a sound at a rate: levels of the worst clip in dBFS, means of metrics, a verdict."""
+    """What came of a sound at a rate: levels of the clip that grew most, in dBFS, means of metrics, and what
+    limit broke in how many clips."""
 
     name: str
     clips: int
@@ -78,7 +79,7 @@ def measure(codec: Codec, sound: Sound, rate: int, bitrate: float, metrics: Sequ
         (decibels(float(np.abs(before).max())), decibels(float(np.abs(after).max())))
         for before, after in zip(sound.clips, decoded, strict=True)
     ]
-    before, after = max(peaks, key=lambda pair: pair[1] - pair[0])
+    before, after = max(peaks, key=growth)
     summaries = {
         name: summarize(score(name, *pair, rate) for pair in zip(sound.clips, decoded, strict=True))
         for name in metrics
@@ -91,15 +92,27 @@ def measure(codec: Codec, sound: Sound, rate: int, bitrate: float, metrics: Sequ
         after,
         max(decibels(float(np.sqrt(np.mean(np.square(each))))) for each in decoded),
         {name: format_score(name, summary) for name, summary in summaries.items()},
-        verdict(before, after),
+        verdict_of_all(peaks),
     )
+
+
+def growth(peaks: tuple[float, float]) -> float:
+    """By how many dB a peak grew."""
+    return peaks[1] - peaks[0]
+
+
+def verdict_of_all(peaks: Sequence[tuple[float, float]]) -> str:
+    """The verdict on the clip that grew most, and how many break a limit."""
+    broken = sum(verdict(*pair) != "no" for pair in peaks)
+    found = verdict(*max(peaks, key=growth))
+    return f"{broken} of {len(peaks)}, {found}" if broken else found
 
 
 def verdict(before: float, after: float) -> str:
     """What limit peaks in dBFS before and after the codec break, or that they keep them."""
     if before <= decibels(0.0):
-        return "no" if after < MAX_SILENCE_DBFS else f"yes: not below {MAX_SILENCE_DBFS:g} dBFS"
-    return "no" if after <= before + MAX_GAIN_DB else f"yes: {after - before:+.1f} dB"
+        return "no" if after < MAX_SILENCE_DBFS else f"not below {MAX_SILENCE_DBFS:g} dBFS"
+    return "no" if after <= before + MAX_GAIN_DB else f"{after - before:+.1f} dB"
 
 
 def table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
@@ -116,8 +129,8 @@ def table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def load(folder: Path, count: int) -> tuple[list[NDArray[np.float32]], int]:
-    """The first clips of a folder and their rate; they must be mono and alike in rate."""
+def load(folder: Path, count: int | None) -> tuple[list[NDArray[np.float32]], int]:
+    """The clips of a folder, or the first of them, and their rate; they must be mono and alike in rate."""
     from codec.evaluation.evaluate import load_clips
 
     clips = load_clips(folder)[:count]
@@ -127,7 +140,7 @@ def load(folder: Path, count: int) -> tuple[list[NDArray[np.float32]], int]:
 
 
 def run(
-    folder: Path, other: Path | None, model: str, bitrates: list[float], count: int, names: list[str]
+    folder: Path, other: Path | None, model: str, bitrates: list[float], count: int | None, names: list[str]
 ) -> str:
     """The tables of all bitrates."""
     import torch
@@ -158,7 +171,7 @@ def main(
     other: Annotated[Path | None, typer.Option(help="Folder of speech in other languages.")] = None,
     model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
     bitrates: Annotated[str, typer.Option(help="kbit/s, with commas.")] = "1.5,6",
-    count: Annotated[int, typer.Option(min=1, help="Clips of each folder.")] = 4,
+    count: Annotated[int | None, typer.Option(min=1, help="Clips of each folder.  [default: all]")] = None,
     metrics: Annotated[str, typer.Option(help="With commas.")] = "pesq_wb,stoi,si_sdr",
 ) -> None:
     """Send hard sounds through a model and tell what comes back."""

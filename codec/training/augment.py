@@ -33,6 +33,8 @@ class AugmentConfig:
     equalize_probability, equalize_db: a smooth random frequency response within +- so many dB.
     reverb_probability, reverb_seconds, reverb_ratio_db: rooms whose sound falls by 60 dB in so many seconds,
     the direct sound so many dB above the reflections. The target holds them too.
+    clip_probability, clip_share: samples cut off beyond such a share of the segment's peak, as loud
+    recordings are; the target too, unless it is without the noise.
     """
 
     gain_db: tuple[float, float] = (-12.0, 6.0)
@@ -46,6 +48,8 @@ class AugmentConfig:
     reverb_probability: float = 0.0
     reverb_seconds: tuple[float, float] = (0.1, 0.6)
     reverb_ratio_db: tuple[float, float] = (0.0, 15.0)
+    clip_probability: float = 0.0
+    clip_share: tuple[float, float] = (0.3, 0.9)
 
     def __post_init__(self) -> None:
         for name in (
@@ -53,10 +57,11 @@ class AugmentConfig:
             "speed_probability",
             "equalize_probability",
             "reverb_probability",
+            "clip_probability",
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise CodecError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("gain_db", "noise_snr_db", "speed", "reverb_seconds", "reverb_ratio_db"):
+        for name in ("gain_db", "noise_snr_db", "speed", "reverb_seconds", "reverb_ratio_db", "clip_share"):
             low, high = getattr(self, name)
             if not -math.inf < low <= high < math.inf:
                 raise CodecError(f"{name} must be two numbers, the smaller first, not {low} and {high}")
@@ -67,6 +72,8 @@ class AugmentConfig:
                 f"reverb_seconds must lie in [0.01, 5], not {self.reverb_seconds[0]} to"
                 f" {self.reverb_seconds[1]}"
             )
+        if not 0.0 < self.clip_share[0] <= self.clip_share[1] <= 1.0:
+            raise CodecError(f"clip_share must lie above 0 and at most at 1, not {self.clip_share}")
         if not 0.0 <= self.equalize_db < math.inf:
             raise CodecError(f"equalize_db must be 0 or more, not {self.equalize_db}")
 

@@ -49,6 +49,8 @@ class DeviceSegments:
         if self.augment.reverb_probability > 0.0:
             clean = self._in_rooms(clean, rng)
         noisy = clean if self.noise is None else clean + self._noise(clean, self.noise, rng)
+        if self.augment.clip_probability > 0.0:
+            noisy = self._clipped(noisy, rng)
         heard, gain = turn_up(noisy, self._send(rng.uniform(*self.augment.gain_db, size)))
         return SegmentBatch(heard, heard if self.augment.noise_in_target else clean * gain)
 
@@ -81,6 +83,14 @@ class DeviceSegments:
         chosen = rng.random(size) < config.reverb_probability
         ratio_db = self._send(np.where(chosen, rng.uniform(*config.reverb_ratio_db, size), np.inf))
         return reverberate(clean, room_responses(noise, seconds, ratio_db, self._sample_rate))
+
+    def _clipped(self, sound: Tensor, rng: np.random.Generator) -> Tensor:
+        """Segments [B, T], some of them cut off beyond a share of their peak."""
+        size, config = len(sound), self.augment
+        chosen = rng.random(size) < config.clip_probability
+        share = self._send(np.where(chosen, rng.uniform(*config.clip_share, size), 1.0))
+        top = share.unsqueeze(1) * sound.abs().amax(dim=1, keepdim=True)
+        return torch.minimum(torch.maximum(sound, -top), top)
 
     def _noise(self, clean: Tensor, noise: DeviceClips, rng: np.random.Generator) -> Tensor:
         """Noise [B, T] at its level beside the segments `clean`, zero for those that get none."""

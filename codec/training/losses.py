@@ -1,4 +1,4 @@
-"""Reconstruction losses of the codec: waveform, multi-scale log mel and compressed complex spectra."""
+"""Reconstruction losses of the codec: waveform, multi-scale log mel, compressed complex spectra, peaks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from codec.errors import CodecError
 # of the gradient: in speech, at power 0.3, bins below 1e-4 send 54 % of its energy with 1e-4, 31 % with 1e-3.
 COMPRESSION_FLOOR = 1e-3
 
+# How far a decoded signal may rise above the original's peak before that costs: 1 dB, and what nobody hears.
+_PEAK_MARGIN = 10.0 ** (1.0 / 20.0)
+_PEAK_FLOOR = 1e-4
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -24,6 +28,7 @@ class LossConfig:
     units of the rms of the white noise that would cause them: 1e-5 is the rounding noise of 16 bits.
     complex_windows: the windows, out of `mel_windows`, that serve the complex loss as well.
     complex_power: exponent that compresses the magnitudes of the complex loss, 1 for none.
+    peak_weight: of what rises above the original's peak; without it that is not looked at.
     """
 
     waveform_weight: float = 0.1
@@ -34,10 +39,11 @@ class LossConfig:
     mel_floor: float = 1e-5
     complex_windows: tuple[int, ...] = (1024, 512, 256)
     complex_power: float = 0.3
+    peak_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise CodecError where the values do not fit together."""
-        if min(self.waveform_weight, self.mel_weight, self.complex_weight) < 0:
+        if min(self.waveform_weight, self.mel_weight, self.complex_weight, self.peak_weight) < 0:
             raise CodecError("the weights of the losses must not be negative")
         if not self.mel_windows or len(self.mel_windows) != len(self.mel_bins):
             raise CodecError("mel_windows and mel_bins of the losses need one entry each per resolution")
@@ -52,13 +58,15 @@ class LossConfig:
 
 
 class ReconstructionLoss(nn.Module):
-    """How far a decoded signal is from the original, as three scalars, each the mean over all it compares.
+    """How far a decoded signal is from the original, as scalars, each the mean over all it compares.
 
     "waveform": L1 of the samples.
     "mel": L1 of natural log mel magnitudes, mean over the windows: the log part of SoundStream's multi-scale
     spectral loss (Zeghidour et al. 2021, eq. 5). Its linear part would repeat what the complex loss says.
     "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows. The power keeps quiet
     parts audible (compressed spectra as in Braun and Tashev, "A consolidated view of loss functions", 2021).
+    "peak", where it has a weight: by how much samples rise more than 1 dB above the peak of their original,
+    relative to it, squared; the sum over the samples, since there are few.
 
     Always computed in float32, under autocast too. Gradients are finite everywhere, digital silence included.
     """
@@ -76,11 +84,12 @@ class ReconstructionLoss(nn.Module):
     def weights(self) -> dict[str, float]:
         """The configured weight of each entry that `forward` returns."""
         config = self.config
-        return {
+        weights = {
             "waveform": config.waveform_weight,
             "mel": config.mel_weight,
             "complex": config.complex_weight,
         }
+        return weights | {"peak": config.peak_weight} if config.peak_weight else weights
 
     def forward(self, target: Tensor, estimate: Tensor) -> dict[str, Tensor]:
         """Compare `estimate` [B, T] with `target` [B, T] at any T > 0: unweighted scalars by name.
@@ -102,11 +111,12 @@ class ReconstructionLoss(nn.Module):
                 if window in self.config.complex_windows:
                     error = self._compress(original, magnitudes[0]) - self._compress(decoded, magnitudes[1])
                     complex_.append(torch.view_as_real(error).abs().mean())
-            return {
+            losses = {
                 "waveform": (target - estimate).abs().mean(),
                 "mel": torch.stack(mel).mean(),
                 "complex": torch.stack(complex_).mean(),
             }
+            return losses | {"peak": excess(target, estimate)} if self.config.peak_weight else losses
 
     def _spectrum(self, audio: Tensor, window: int) -> Tensor:
         """audio [B, T] -> complex [B, window / 2 + 1, frames]."""
@@ -127,6 +137,12 @@ class ReconstructionLoss(nn.Module):
     def _compress(self, spectrum: Tensor, magnitude: Tensor) -> Tensor:
         """The complex spectrum with its magnitudes raised to `complex_power` and its phases kept."""
         return spectrum * (magnitude + COMPRESSION_FLOOR).pow(self.config.complex_power - 1)
+
+
+def excess(target: Tensor, estimate: Tensor) -> Tensor:
+    """The loss "peak" of `ReconstructionLoss`, of signals [B, T]."""
+    limit = _PEAK_MARGIN * target.abs().amax(dim=1, keepdim=True) + _PEAK_FLOOR
+    return (estimate.abs() / limit - 1.0).clamp_min(0.0).square().sum(dim=1).mean()
 
 
 def mel_filters(window: int, bins: int, sample_rate: int) -> Tensor:

@@ -101,7 +101,7 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
     def _degrade(
         self, clean: Samples, config: AugmentConfig, rng: np.random.Generator
     ) -> tuple[Samples, Samples]:
-        """A room, then noise, then gain, for clean float32 [T] -> input, target."""
+        """A room, noise, clipping, gain, in this order, for clean float32 [T] -> input, target."""
         # Drawn only where it is asked for: segments of older recipes stay what they were.
         if config.reverb_probability > 0.0 and rng.random() < config.reverb_probability:
             clean = self._in_a_room(clean, config, rng)
@@ -110,6 +110,9 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
             # A noise clip shorter than the segment is repeated.
             noise = np.resize(self._noise_spans.draw(self.segment_samples, rng), self.segment_samples)
             noisy = clean + np.float32(noise_factor(clean, noise, rng.uniform(*config.noise_snr_db))) * noise
+        if config.clip_probability > 0.0 and rng.random() < config.clip_probability:
+            top = np.float32(rng.uniform(*config.clip_share)) * np.abs(noisy).max(initial=0.0)
+            noisy = np.clip(noisy, -top, top)
         gain = np.float32(random_gain(noisy, config, rng))
         heard = noisy * gain
         return heard, heard if config.noise_in_target else clean * gain

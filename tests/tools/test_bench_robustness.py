@@ -39,13 +39,18 @@ def test_every_sound_is_in_the_table(checkpoint: Path, clips: Path) -> None:
     ("before", "after", "expected"),
     [
         (-6.0, -3.1, "no"),
-        (-6.0, -2.0, "yes: +4.0 dB"),
+        (-6.0, -2.0, "+4.0 dB"),
         (-120.0, -80.0, "no"),
-        (-120.0, -60.0, "yes: not below -70 dBFS"),
+        (-120.0, -60.0, "not below -70 dBFS"),
     ],
 )
 def test_a_limit_that_breaks_is_told(tool: ModuleType, before: float, after: float, expected: str) -> None:
     assert tool.verdict(before, after) == expected
+
+
+def test_clips_that_break_a_limit_are_counted_among_all(tool: ModuleType) -> None:
+    assert tool.verdict_of_all([(-6.0, -7.0), (-20.0, -18.0)]) == "no"
+    assert tool.verdict_of_all([(-6.0, -7.0), (-6.0, -2.0), (-20.0, -14.5)]) == "2 of 3, +5.5 dB"
 
 
 def test_the_three_speakers_are_those_with_most_to_say(tool: ModuleType) -> None:

@@ -97,6 +97,18 @@ def test_a_response_is_followed_at_its_points() -> None:
         assert np.abs(shaped[1000:-1000]).max() == pytest.approx(level, rel=0.05)
 
 
+def test_clipped_segments_are_flat_at_a_share_of_their_peak(tmp_path: Path) -> None:
+    config = replace(NONE, clip_probability=0.5, clip_share=(0.4, 0.4))
+    dataset = SegmentDataset(_store(tmp_path, 500.0, 0.5), 2000, seed=0, augment=config)
+    segments = [dataset[index] for index in range(200)]
+    assert all(np.array_equal(heard, target) for heard, target in segments)
+    peaks = np.array([np.abs(heard).max() for heard, _ in segments])
+    clipped = peaks < 0.3
+    assert clipped.sum() == pytest.approx(100, abs=30)
+    np.testing.assert_allclose(peaks[clipped], 0.2, rtol=1e-3)
+    np.testing.assert_allclose(peaks[~clipped], 0.5, rtol=1e-3)
+
+
 def test_probabilities_are_kept(tmp_path: Path) -> None:
     config = replace(NONE, speed_probability=0.3, speed=(1.1, 1.1))
     dataset = SegmentDataset(_store(tmp_path, 1000.0), 2000, seed=0, augment=config)
@@ -112,6 +124,8 @@ def test_probabilities_are_kept(tmp_path: Path) -> None:
         ("speed", [0.0, 1.0]),
         ("equalize_db", -1.0),
         ("noise_snr_db", [0.0, float("inf")]),
+        ("clip_share", [0.0, 0.5]),
+        ("clip_probability", -0.1),
     ],
 )
 def test_wrong_settings_are_named(key: str, value: object) -> None:

@@ -134,6 +134,17 @@ def test_noise_comes_at_its_ratio_and_into_the_target_as_said(tmp_path: Path) ->
     assert not level_beside(torch.ones(1, 8), torch.zeros(1, 8)).any()
 
 
+def test_clipped_segments_are_flat_at_a_share_of_their_peak(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", tone(500.0, 4 * RATE, level=0.5))
+    batch = _segments(tmp_path, replace(PLAIN, clip_probability=0.5, clip_share=(0.4, 0.4))).batch(0, 200)
+    assert torch.equal(batch.input, batch.target)
+    peaks = batch.input.abs().amax(dim=1)
+    clipped = peaks < 0.3
+    assert int(clipped.sum()) == pytest.approx(100, abs=30)
+    torch.testing.assert_close(peaks[clipped], torch.full_like(peaks[clipped], 0.2), rtol=1e-3, atol=0)
+    torch.testing.assert_close(peaks[~clipped], torch.full_like(peaks[~clipped], 0.5), rtol=1e-3, atol=0)
+
+
 def test_speed_moves_the_pitch_of_a_part_of_the_batch(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tone(1000.0, 4 * RATE))
     faster = replace(PLAIN, speed_probability=0.5, speed=(1.1, 1.1))

@@ -102,6 +102,23 @@ def test_complex_matches_its_formula() -> None:
     assert ReconstructionLoss(config, RATE)(x, y)["complex"].item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_peaks_cost_what_lies_above_those_of_the_original() -> None:
+    measure = ReconstructionLoss(LossConfig(peak_weight=2.0), RATE)
+    assert measure.weights()["peak"] == 2.0
+    target = torch.full((2, 4000), 0.05)
+    target[:, 7] = -0.5
+    louder = target.clone()
+    assert measure(target, 1.1 * target)["peak"].item() == 0.0
+    # Two samples of one of two signals, twice and three times as high as 1 dB above the peak.
+    louder[1, 20], louder[1, 3000] = (factor * (0.5 * 10**0.05 + 1e-4) for factor in (2.0, -3.0))
+    assert measure(target, louder)["peak"].item() == pytest.approx((1.0 + 4.0) / 2, rel=1e-4)
+    found = gradient(measure, "peak", target, louder)
+    assert found.nonzero().tolist() == [[1, 20], [1, 3000]]
+    assert found[1, 20] > 0 > found[1, 3000]
+    silence = torch.zeros(1, 100)
+    assert gradient(measure, "peak", silence, silence).isfinite().all()
+
+
 def test_compression_makes_quiet_errors_count() -> None:
     loud, quiet = noise(10, 8000), noise(11, 8000, level=1e-3)
 
@@ -167,6 +184,7 @@ def test_configuration_survives_yaml() -> None:
         {"complex_power": 0.0},
         {"mel_floor": 0.0},
         {"mel_weight": -1.0},
+        {"peak_weight": -1.0},
     ],
 )
 def test_values_that_do_not_fit_are_refused(values: dict[str, object]) -> None:
