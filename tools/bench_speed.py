@@ -5,15 +5,17 @@ EnCodec's layout beside it.
 
 Speech is the project's clips, repeated. The model is loaded and warm before the clock starts; that of a
 recipe has random weights. Speeds are told by the clock, and in brackets by the processor's time, which other
-work on the machine disturbs less. Goals: files at 50 times real time each way, the 99th percentile of a live
-step below 10 ms.
+work on the machine disturbs less; each is the best of three rounds through all rates, so that a machine that
+is slow for some seconds is so for one round. Goals: files at 50 times real time each way, the 99th percentile
+of a live step below 10 ms.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -33,7 +35,7 @@ from codec.streaming import Mode, StreamDecoder, StreamEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS = 20
-REPEATS = 3
+ROUNDS = 3
 
 Pcm = NDArray[np.float32]
 
@@ -90,15 +92,17 @@ def resample(audio: Pcm, sample_rate: int, target_rate: int) -> Pcm:
     return np.concatenate([resampler.push(audio[:, None]), resampler.flush()])[:, 0]
 
 
-def fastest(function: Callable[[], object]) -> Seconds:
-    """The shortest of several times: other work on the machine only ever adds to it."""
-    clock, processor = [], []
-    for _ in range(REPEATS):
-        start, begun = time.perf_counter(), time.process_time()
-        function()
-        clock.append(time.perf_counter() - start)
-        processor.append(time.process_time() - begun)
-    return Seconds(min(clock), min(processor))
+def timed(function: Callable[[], object]) -> Seconds:
+    """What one call takes."""
+    start, begun = time.perf_counter(), time.process_time()
+    function()
+    return Seconds(time.perf_counter() - start, time.process_time() - begun)
+
+
+def fastest(functions: Sequence[Callable[[], object]]) -> list[Seconds]:
+    """The shortest times of several rounds of calls: other work on the machine only ever adds to them."""
+    rounds = [[timed(function) for function in functions] for _ in range(ROUNDS)]
+    return [Seconds(*map(min, zip(*times, strict=True))) for times in zip(*rounds, strict=True)]
 
 
 def encode(model: CodecModel, audio: Pcm, rate: Rate) -> bytes:
@@ -107,10 +111,14 @@ def encode(model: CodecModel, audio: Pcm, rate: Rate) -> bytes:
     return b"".join(encoder.push(audio) + encoder.flush())
 
 
-def time_file(model: CodecModel, audio: Pcm, rate: Rate) -> tuple[Seconds, Seconds]:
+def time_files(model: CodecModel, audio: Pcm, rates: list[Rate]) -> dict[Rate, tuple[Seconds, Seconds]]:
     """Encoding and decoding of a clip [T] at the model's rate."""
-    codec, data = Codec(model), encode(model, audio, rate)
-    return fastest(lambda: encode(model, audio, rate)), fastest(lambda: codec.decode(data))
+    codec, work = Codec(model), []
+    for rate in rates:
+        data = encode(model, audio, rate)
+        work += [partial(encode, model, audio, rate), partial(codec.decode, data)]
+    times = fastest(work)
+    return dict(zip(rates, zip(times[::2], times[1::2], strict=True), strict=True))
 
 
 def live_steps(model: CodecModel, audio: Pcm, bitrate: float) -> tuple[list[Seconds], list[Seconds]]:
@@ -146,7 +154,8 @@ def whole_pass(config: Path, audio: Pcm, sample_rate: int) -> tuple[Seconds, Sec
     samples = resample(audio, sample_rate, model.config.sample_rate)
     whole = torch.from_numpy(samples[: len(samples) // model.config.hop * model.config.hop].copy())[None]
     z = model.encoder(whole)
-    return fastest(lambda: model.encoder(whole)), fastest(lambda: model.decoder(z)), model
+    encoding, decoding = fastest([partial(model.encoder, whole), partial(model.decoder, z)])
+    return encoding, decoding, model
 
 
 def parse_rates(text: str) -> list[Rate]:
@@ -161,7 +170,7 @@ def parse_rates(text: str) -> list[Rate]:
 
 
 def report(name: str, audio: Pcm, rates: list[Rate], bitrate: float, layout: Path) -> None:
-    """Time all, and print each line when it is there."""
+    """Time all, and print it."""
     model = load(name)
     rate, title = model.config.sample_rate, model.config.name
     seconds = len(audio) / rate
@@ -170,9 +179,8 @@ def report(name: str, audio: Pcm, rates: list[Rate], bitrate: float, layout: Pat
         f"{title}, {seconds:g} s of speech, 1 thread; times real time by the clock (by processor time)"
     )
     typer.echo("files           encode            decode        round trip")
-    totals = {}
-    for each in rates:
-        totals[each] = encoding, decoding = time_file(model, audio, each)
+    totals = time_files(model, audio, rates)
+    for each, (encoding, decoding) in totals.items():
         speeds = "  ".join(part.speed(seconds) for part in (encoding, decoding, encoding.and_then(decoding)))
         typer.echo(f"{each.mode} {each.target:4g}  {speeds}")
     for label, steps in zip(("encode", "decode"), live_steps(model, audio, bitrate), strict=True):
