@@ -117,8 +117,9 @@ def _search_single(tables: UnionTables, scores: Tensor, num_codebooks: int) -> T
         # The last codebook takes the place of the one that is used.
         total[vectors, slot] = total[:, -1].clone()
         unused[vectors, slot] = unused[:, -1].clone()
-        total, unused = total[:, :-1], unused[:, :-1]
-        total += tables.rows(codebook * size + code, unused)
+        unused = unused[:, :-1]
+        # The sum stands where the rows were gathered: that shrinks with each step, and is in the cache.
+        total = tables.rows(codebook * size + code, unused).add_(total[:, :-1])
 
 
 def _search_block(tables: UnionTables, scores: Tensor, num_codebooks: int, beam: int) -> Tensor:

@@ -14,8 +14,8 @@ from codec.errors import CodecError
 # of the gradient: in speech, at power 0.3, bins below 1e-4 send 54 % of its energy with 1e-4, 31 % with 1e-3.
 COMPRESSION_FLOOR = 1e-3
 
-# How far a decoded signal may rise above the original's peak before that costs: 1 dB, and what nobody hears.
-_PEAK_MARGIN = 10.0 ** (1.0 / 20.0)
+# How far a decoded signal may rise above the original's peak before that costs: 2 dB, and what nobody hears.
+_PEAK_MARGIN = 10.0 ** (2.0 / 20.0)
 _PEAK_FLOOR = 1e-4
 
 
@@ -65,8 +65,9 @@ class ReconstructionLoss(nn.Module):
     spectral loss (Zeghidour et al. 2021, eq. 5). Its linear part would repeat what the complex loss says.
     "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows. The power keeps quiet
     parts audible (compressed spectra as in Braun and Tashev, "A consolidated view of loss functions", 2021).
-    "peak", where it has a weight: by how much samples rise more than 1 dB above the peak of their original,
-    relative to it, squared; the sum over the samples, since there are few.
+    "peak", where it has a weight: by how much samples rise more than 2 dB above the peak of their original,
+    squared and divided by that limit, so that it grows with the level as the losses beside it do; the sum
+    over the samples, since there are few.
 
     Always computed in float32, under autocast too. Gradients are finite everywhere, digital silence included.
     """
@@ -142,7 +143,7 @@ class ReconstructionLoss(nn.Module):
 def excess(target: Tensor, estimate: Tensor) -> Tensor:
     """The loss "peak" of `ReconstructionLoss`, of signals [B, T]."""
     limit = _PEAK_MARGIN * target.abs().amax(dim=1, keepdim=True) + _PEAK_FLOOR
-    return (estimate.abs() / limit - 1.0).clamp_min(0.0).square().sum(dim=1).mean()
+    return ((estimate.abs() - limit).clamp_min(0.0).square() / limit).sum(dim=1).mean()
 
 
 def mel_filters(window: int, bins: int, sample_rate: int) -> Tensor:

@@ -108,10 +108,11 @@ def test_peaks_cost_what_lies_above_those_of_the_original() -> None:
     target = torch.full((2, 4000), 0.05)
     target[:, 7] = -0.5
     louder = target.clone()
-    assert measure(target, 1.1 * target)["peak"].item() == 0.0
-    # Two samples of one of two signals, twice and three times as high as 1 dB above the peak.
-    louder[1, 20], louder[1, 3000] = (factor * (0.5 * 10**0.05 + 1e-4) for factor in (2.0, -3.0))
-    assert measure(target, louder)["peak"].item() == pytest.approx((1.0 + 4.0) / 2, rel=1e-4)
+    assert measure(target, 1.25 * target)["peak"].item() == 0.0
+    # Two samples of one of two signals, twice and three times as high as 2 dB above the peak.
+    limit = 0.5 * 10**0.1 + 1e-4
+    louder[1, 20], louder[1, 3000] = 2.0 * limit, -3.0 * limit
+    assert measure(target, louder)["peak"].item() == pytest.approx((1.0 + 4.0) * limit / 2, rel=1e-4)
     found = gradient(measure, "peak", target, louder)
     assert found.nonzero().tolist() == [[1, 20], [1, 3000]]
     assert found[1, 20] > 0 > found[1, 3000]
