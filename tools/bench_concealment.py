@@ -26,6 +26,7 @@ from codec.pcm import Samples
 
 if TYPE_CHECKING:
     from codec.evaluation.evaluate import Clip
+    from codec.evaluation.scores import Score
     from codec.model import CodecModel
 
 WAYS = ("zeros", "at once", "bridged")
@@ -92,9 +93,10 @@ def measure(
 ) -> Iterator[tuple[str, int, float]]:
     """Tells the way, the seed and the mean PESQ-WB over the clips that have one."""
     from codec.evaluation.evaluate import score
+    from codec.evaluation.statistics import defined
 
     for seed in range(1, seeds + 1):
-        scores: dict[str, list[float]] = {way: [] for way in WAYS}
+        scores: dict[str, list[Score]] = {way: [] for way in WAYS}
         for number, (clip, packed) in enumerate(zip(clips, packets, strict=True)):
             lost = losses(text, seed, number, packed.count)
             heard = (
@@ -103,10 +105,9 @@ def measure(
                 packed.decode(lost, at_once=False),
             )
             for way, audio in zip(WAYS, heard, strict=True):
-                value = score("pesq_wb", clip.audio, audio, clip.sample_rate).value
-                if value is not None:
-                    scores[way].append(value)
-        yield from ((way, seed, float(np.mean(values))) for way, values in scores.items())
+                scores[way].append(score("pesq_wb", clip.audio, audio, clip.sample_rate))
+        for way, found in scores.items():
+            yield way, seed, float(np.mean(defined(found, f"PESQ-WB at {text}, {way}")))
 
 
 def table(clean: float, measured: dict[str, dict[str, list[float]]]) -> str:
@@ -129,6 +130,7 @@ def run(folder: Path, model: str, texts: Sequence[str], seeds: int, bitrate: flo
     """Measure all losses on all clips and return the table. Raises CodecError for what cannot be read."""
     from codec.api import Codec
     from codec.evaluation.evaluate import load_clips, score
+    from codec.evaluation.statistics import defined
 
     clips = load_clips(folder)
     if any(clip.audio.ndim > 1 for clip in clips):
@@ -136,10 +138,10 @@ def run(folder: Path, model: str, texts: Sequence[str], seeds: int, bitrate: flo
     codec = Codec.load(model)
     packets = [Packets(codec.model, clip, bitrate, packet_ms) for clip in clips]
     undamaged = [
-        score("pesq_wb", clip.audio, packed.clean, clip.sample_rate).value
+        score("pesq_wb", clip.audio, packed.clean, clip.sample_rate)
         for clip, packed in zip(clips, packets, strict=True)
     ]
-    clean = float(np.mean([value for value in undamaged if value is not None]))
+    clean = float(np.mean(defined(undamaged, "PESQ-WB without loss")))
     measured: dict[str, dict[str, list[float]]] = {}
     for text in texts:
         ways: dict[str, list[float]] = {way: [] for way in WAYS}

@@ -76,17 +76,17 @@ def measure(model: CodecModel, clips: Sequence[Clip], mode: str, setting: float)
     """Encode, decode and score all clips at one setting."""
     from codec.api import Codec
     from codec.evaluation.evaluate import score
+    from codec.evaluation.statistics import defined
 
     codec = Codec(model)
     seconds = sum(clip.seconds for clip in clips)
     num_bytes, raw, elapsed, scores = 0, 0, 0.0, []
     for clip in clips:
         data, raw_bits, spent = encode(model, clip, mode, setting)
-        value = score("pesq_wb", clip.audio, codec.decode(data)[0], clip.sample_rate).value
-        if value is not None:
-            scores.append(value)
+        scores.append(score("pesq_wb", clip.audio, codec.decode(data)[0], clip.sample_rate))
         num_bytes, raw, elapsed = num_bytes + len(data), raw + raw_bits, elapsed + spent
-    quality = float(np.mean(scores)) if scores else float("nan")
+    values = defined(scores, f"PESQ-WB at {NAMES[mode]} {setting:g}")
+    quality = float(np.mean(values)) if values else float("nan")
     return Point(mode, setting, 8e-3 * num_bytes / seconds, 1e-3 * raw / seconds, quality, seconds / elapsed)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from codec.dc_blocker import DcBlocker
 from codec.evaluation.metrics import METRICS, available
 from codec.evaluation.spectrogram import draw_png, log_mel
+from codec.evaluation.statistics import defined
 from codec.extras import require
 from codec.model import CodecModel
 from codec.training.clips import read_clip
@@ -78,12 +79,12 @@ def reconstruct(model: CodecModel, audio: Audio, num_codebooks: int) -> Audio:
 def mean_scores(
     originals: Sequence[Audio], decoded: Sequence[Audio], sample_rate: int, metrics: Iterable[str]
 ) -> dict[str, float]:
-    """The mean of each metric over the clips that it is defined for; left out where it is for none."""
+    """The mean of each metric over the clips that it is defined for (others are logged); left out where it is
+    for none."""
     means = {}
     for name in metrics:
-        scores = [METRICS[name](*pair, sample_rate) for pair in zip(originals, decoded, strict=True)]
-        values = [score.value for score in scores if score.value is not None]
-        if values:
+        pairs = zip(originals, decoded, strict=True)
+        if values := defined((METRICS[name](*pair, sample_rate) for pair in pairs), name):
             means[name] = float(np.mean(values))
     return means
 

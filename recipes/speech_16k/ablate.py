@@ -23,7 +23,7 @@ from codec.atomic import AtomicFile
 from codec.config import from_mapping, read_yaml, to_mapping
 from codec.errors import CodecError, UsageError
 from codec.evaluation.metrics import METRICS, Score
-from codec.evaluation.statistics import summarize
+from codec.evaluation.statistics import defined, summarize
 from codec.model import CodecModel
 from codec.training.config import Recipe, read_recipe
 from codec.training.saving import TrainingStopped
@@ -130,13 +130,14 @@ def measure(model: CodecModel, clips: Sequence[ValidationClip], counts: Sequence
     scores: dict[str, Any] = {}
     for count in counts:
         decoded = [reconstruct(model, clip.audio, count) for clip in clips]
-        scores[str(count)] = {
-            name: [
-                METRICS[name](clip.audio, sound, model.config.sample_rate).value
+        scores[str(count)] = {}
+        for name in _METRICS:
+            found = [
+                METRICS[name](clip.audio, sound, model.config.sample_rate)
                 for clip, sound in zip(clips, decoded, strict=True)
             ]
-            for name in _METRICS
-        }
+            defined(found, f"{name} with {count} codebooks")
+            scores[str(count)][name] = [score.value for score in found]
     return scores
 
 

@@ -92,13 +92,14 @@ def test_what_cannot_be_measured_is_said_once(
     assert sum("si_sdr" in line and "3 codebooks" in line for line in said) == 3
 
 
-def test_means_leave_out_clips_without_a_value() -> None:
+def test_means_leave_out_clips_without_a_value_and_say_so(caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
     sound = rng.standard_normal(16_000).astype(np.float32) * 0.1
     silence = np.zeros(16_000, np.float32)
     noisy = sound + 0.01 * rng.standard_normal(16_000).astype(np.float32)
     alone = METRICS["si_sdr"](sound, noisy, 16_000).value
     assert validation.mean_scores([sound, silence], [noisy, sound], 16_000, ["si_sdr"]) == {"si_sdr": alone}
+    assert "si_sdr is left out for 1 of 2: 1 x " in caplog.text
     assert validation.mean_scores([silence], [sound], 16_000, ["si_sdr"]) == {}
 
 
