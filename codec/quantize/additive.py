@@ -20,10 +20,10 @@ class AdditiveVQ(VectorQuantizer):
     """``num_codebooks`` full-dimensional codebooks whose words are chosen together.
 
     A beam search over the union of all unused codebooks keeps ``beam`` sets of words (``train_beam`` in
-    training). The residual search with the same beam is always among the candidates, so that the error is
-    never above its: on codebooks that were fitted one after the other it often wins. ``polish`` times each
-    code is then chosen anew with the others held (iterated conditional modes, as in LSQ: Martinez et al.
-    2016).
+    training). The residual search is always among the candidates, greedy and with the same beam, so that the
+    error is never above its: on codebooks that were fitted one after the other it often wins. ``polish``
+    times each code is then chosen anew with the others held (iterated conditional modes, as in LSQ: Martinez
+    et al. 2016).
 
     A vector with n codebooks uses the first n, searched together: a prefix of its codes is no coarser
     code. Indices come in the order of the codebooks, and decoding is a sum.
@@ -59,7 +59,8 @@ class AdditiveVQ(VectorQuantizer):
         tables = self._tables()
         blocks = zip(torch.split(x, _SCORED_ROWS), torch.split(limits, _SCORED_ROWS), strict=True)
         codes = torch.cat([self._search_union(*block, tables, beam) for block in blocks])
-        codes = self._better(x, residual_search(self._distances(), x, limits, beam), codes)
+        for width in sorted({1, beam}):  # a beam may lose what the greedy search finds
+            codes = self._better(x, residual_search(self._distances(), x, limits, width), codes)
         for _ in range(self.polish):
             codes = self._better(x, self._polished(x, codes), codes)
         return codes

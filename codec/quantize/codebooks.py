@@ -187,7 +187,10 @@ def replace_unused(
     rows_per_word: int,
     donors: Donors = "usage",
 ) -> list[Tensor]:
-    """Replace hardly used words by perturbed copies of used ones (Vali and Bäckström 2022, section III-C).
+    """Replace hardly used words by perturbed copies of used ones, after Vali and Bäckström 2022, III-C.
+
+    There a word counts once a batch and all used words are copied alike; here every choice counts, and words
+    are copied by their use.
 
     A codebook is judged once its words were chosen ``rows_per_word`` times on average, whatever the share of
     rows that reach it; its counts then start anew. Words chosen less often than ``threshold`` times the

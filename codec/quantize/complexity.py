@@ -75,7 +75,12 @@ def additive_wmops(
     two additions for each set and word. Both count choosing the best W as W passes over what is left, without
     telling repeated sets apart; groups of scores make the real choice cheaper. "paper" chooses W of each
     set's children and then W of these, "table" once of all, which is up to a fifth cheaper.
+
+    Raises:
+        CodecError: another count is asked for.
     """
+    if count not in ("paper", "table"):
+        raise CodecError(f'the additive search is counted as "paper" or "table", not {count!r}')
     words = num_codebooks * codebook_size
     if count == "table":
         total = words * (dim + 1) + _best(words, beam)

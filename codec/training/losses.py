@@ -65,9 +65,9 @@ class ReconstructionLoss(nn.Module):
     spectral loss (Zeghidour et al. 2021, eq. 5). Its linear part would repeat what the complex loss says.
     "complex": L1 of real and imaginary parts of X |X|^(p - 1), mean over the windows. The power keeps quiet
     parts audible (compressed spectra as in Braun and Tashev, "A consolidated view of loss functions", 2021).
-    "peak", where it has a weight: by how much samples rise more than 2 dB above the peak of their original,
-    squared and divided by that limit, so that it grows with the level as the losses beside it do; the sum
-    over the samples, since there are few.
+    "peak", where it has a weight: L2 norm of what rises more than 2 dB above the peak of the original, the
+    mean over the signals. It grows with the level, as the losses beside it do, and no single signal, however
+    far off, sends a larger gradient than another.
 
     Always computed in float32, under autocast too. Gradients are finite everywhere, digital silence included.
     """
@@ -143,7 +143,8 @@ class ReconstructionLoss(nn.Module):
 def excess(target: Tensor, estimate: Tensor) -> Tensor:
     """The loss "peak" of `ReconstructionLoss`, of signals [B, T]."""
     limit = _PEAK_MARGIN * target.abs().amax(dim=1, keepdim=True) + _PEAK_FLOOR
-    return ((estimate.abs() - limit).clamp_min(0.0).square() / limit).sum(dim=1).mean()
+    norms: Tensor = torch.linalg.vector_norm((estimate.abs() - limit).clamp_min(0.0), dim=1)
+    return norms.mean()
 
 
 def mel_filters(window: int, bins: int, sample_rate: int) -> Tensor:

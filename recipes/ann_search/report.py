@@ -22,7 +22,7 @@ from recipes.ann_search.study import (
 )
 from recipes.ann_search.vecs import SearchSet
 from recipes.common.plots import band, figure, save
-from recipes.common.report import number_text, spread, start_readme, table, write_section
+from recipes.common.report import number_text, spread, start_readme, table, write_nothing_yet, write_section
 
 _PLOT = """![recall by T, by bits and by the cost of the search](recall.png)
 
@@ -32,6 +32,9 @@ _CLAIMS = """Differences of recall in percentage points, seed by seed, with Stud
 published; our codebooks and those of LSQ, searched alike, tell what is owed to the codebooks."""
 _COST_CLAIMS = """The same of recall@16, by bits. At equal cost, the recall of the cheaper search is read off
 the line between its rates."""
+_COUNTS = """WMOPS of a vector. Ours count a multiplication with its addition as one, and the additive search,
+with a beam of {beam}, by tables; published are the papers' counts, for their searches
+(docs/bottlenecks.md, "Complexity")."""
 _COLORS = {"residual": "tab:blue", "additive": "tab:red", "product": "tab:green"}
 _SHOWN_DEPTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
@@ -51,18 +54,19 @@ def write_report(
     """
     readme, costs = start_readme(folder), _costs(size, vectors.base.shape[1])
     if not results:
-        write_section(readme, "results", "No run of this size is finished yet.")
+        write_nothing_yet(readme)
         return
     save(_plot(size, results, published, costs), folder / "recall.png")
     parts = [_PLOT, _facts(size, vectors, results)]
     if missing:
         parts.append(f"{missing} runs of this size are not finished yet.")
     if any(many == MANY_CODEBOOKS for many, *_ in results):
-        parts += ["### Recall at 64 bit", _recall(study, size, results, published["recall"])]
+        parts += ["### Recall at 64 bit", _recall(study, size, results, published)]
         parts += ["### What was claimed at 64 bit, and what is found here", _CLAIMS]
         parts += [claims_at_64_bit(study, size, results, _SHOWN_DEPTHS)]
     if any(many == FEW_CODEBOOKS for many, *_ in results):
         parts += ["### Recall@16 against the cost of the search"]
+        parts += [_COUNTS.format(beam=size.beam)]
         parts += [_by_cost(size, results, published["recall_16"], costs)]
         parts += ["### What was claimed by cost, and what is found here", _COST_CLAIMS]
         parts += [claims_by_cost(size, results, costs)]
@@ -93,11 +97,14 @@ def _recall(study: Study, size: Size, results: Found, published: dict[str, Any])
             error = spread([run["error"] for run in runs.values()], 4)
             encoding = f"{np.mean([run['encode_us'] for run in runs.values()]):.0f}"
             rows.append([label, *recalls, error, encoding])
-    for method, values in published.items():
-        if method != "T":
-            known = dict(zip(published["T"], values, strict=True))
-            cells = [f"{100 * known[depth]:.1f}" if depth in known else "-" for depth in _SHOWN_DEPTHS]
-            rows.append([f"*{method}, published, SIFT1M*", *cells, "-", "-"])
+    given, alone = published["recall"], published["recall_residual"]
+    shown = {method: (given["T"], values) for method, values in given.items() if method != "T"}
+    # Published in a figure of its own, at other depths.
+    shown["residual, baseline"] = alone["T"], alone["residual, baseline"]
+    for method, (depths, values) in shown.items():
+        known = dict(zip(depths, values, strict=True))
+        cells = [f"{100 * known[depth]:.1f}" if depth in known else "-" for depth in _SHOWN_DEPTHS]
+        rows.append([f"*{method}, published, SIFT1M*", *cells, "-", "-"])
     return table(["T", *map(str, _SHOWN_DEPTHS), "error", "µs"], rows)
 
 

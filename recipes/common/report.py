@@ -39,6 +39,12 @@ def read_section(readme: Path, name: str) -> str:
     return _around_section(readme, name)[1].strip()
 
 
+def write_nothing_yet(readme: Path) -> None:
+    """Say in the section ``results`` that there are none, unless it shows some, whose runs may be gone."""
+    if not read_section(readme, "results"):
+        write_section(readme, "results", "No run of this size is finished yet.")
+
+
 def _around_section(readme: Path, name: str) -> tuple[str, str, str]:
     """What is before a section, in it, and behind it."""
     start, end = _marks(name)

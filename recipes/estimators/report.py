@@ -11,7 +11,7 @@ import numpy as np
 from codec.config import Estimator
 from recipes.common.plots import band, figure, save
 from recipes.common.records import Results
-from recipes.common.report import spread, start_readme, table, write_section
+from recipes.common.report import spread, start_readme, table, write_nothing_yet, write_section
 from recipes.estimators.study import ESTIMATORS, FORMS, WITH_GRADIENTS, Form, Setting, Size
 from recipes.image_vqvae.results import LABELS, Runs, updates_to_reach
 
@@ -32,7 +32,7 @@ def write_report(size: Size, results: Results[Setting], images: Runs, image_bits
     """
     readme = start_readme(folder)
     if not results:
-        write_section(readme, "results", "No run of this size is finished yet.")
+        write_nothing_yet(readme)
         return
     groups = {
         f"Toy vectors, {size.bits} bit, {_FORM_NAMES[form]}": _trainings(results, form) for form in FORMS

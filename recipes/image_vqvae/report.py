@@ -9,7 +9,7 @@ from typing import Any
 
 from codec.config import Estimator
 from recipes.common.records import Results
-from recipes.common.report import spread, start_readme, table, write_section
+from recipes.common.report import spread, start_readme, table, write_nothing_yet, write_section
 from recipes.image_vqvae.claims import claims
 from recipes.image_vqvae.figures import write_figures
 from recipes.image_vqvae.results import KINDS, LABELS, Runs
@@ -30,7 +30,7 @@ def write_report(study: Study, size: Size, results: Results[Setting], folder: Pa
     """
     readme = start_readme(folder)
     if not results:
-        write_section(readme, "results", "No run of this size is finished yet.")
+        write_nothing_yet(readme)
         return
     published = json.loads(_PUBLISHED.read_text(encoding="utf-8"))
     runs = Runs(results)

@@ -8,7 +8,15 @@ import numpy as np
 
 from codec.quantize.complexity import additive_wmops, plain_wmops, product_wmops, residual_wmops
 from recipes.common.records import Results
-from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
+from recipes.common.report import (
+    number_text,
+    spread,
+    start_readme,
+    table,
+    verdict,
+    write_nothing_yet,
+    write_section,
+)
 from recipes.speech_envelope.coder import FRAME_RATE
 from recipes.speech_envelope.conditions import side_tables
 from recipes.speech_envelope.figures import plot_both_worlds, plot_quality
@@ -63,7 +71,7 @@ def write_report(
     """
     readme, results = start_readme(folder), finished.study
     if not results:
-        write_section(readme, "results", "No run of this study is finished yet: its figures are missing.")
+        write_nothing_yet(readme)
         return
     plot_quality(size, results, published, folder / "quality.png")
     plot_both_worlds(size, results, neural, folder / "both.png")

@@ -11,7 +11,15 @@ import torch
 
 from recipes.common.plots import band, figure, save
 from recipes.common.records import Results
-from recipes.common.report import number_text, spread, start_readme, table, verdict, write_section
+from recipes.common.report import (
+    number_text,
+    spread,
+    start_readme,
+    table,
+    verdict,
+    write_nothing_yet,
+    write_section,
+)
 from recipes.swiss_roll.study import ESTIMATORS, STARTS, Setting, Size, Study, swiss_roll
 
 _PLOTS = """![codebooks of seed 0](codebooks.png)
@@ -28,7 +36,7 @@ def write_report(study: Study, size: Size, results: Results[Setting], folder: Pa
     """
     readme = start_readme(folder)
     if not results:
-        write_section(readme, "results", "No run of this size is finished yet.")
+        write_nothing_yet(readme)
         return
     save(_codebooks(study, results), folder / "codebooks.png")
     save(_curves(results), folder / "curves.png")

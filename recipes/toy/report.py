@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.common.plots import band, figure, save
-from recipes.common.report import number_text, spread, start_readme, table, write_section
+from recipes.common.report import number_text, spread, start_readme, table, write_nothing_yet, write_section
 from recipes.toy.claims import claims
 from recipes.toy.results import LABELS, Errors, finished_groups
 from recipes.toy.study import (
@@ -44,7 +44,7 @@ def write_report(
     """
     readme, groups = start_readme(folder), finished_groups(size, errors)
     if not groups:
-        write_section(readme, "results", "No run of this size is finished yet.")
+        write_nothing_yet(readme)
         return
     save(_plot(study, size, errors, published, groups), folder / "errors.png")
     parts = [_PLOT, _facts(study, size, errors)]

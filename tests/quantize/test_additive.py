@@ -85,11 +85,12 @@ def test_it_is_never_worse_than_the_residual_search(
     make: Callable[..., tuple[AdditiveVQ, Tensor]], beam: int
 ) -> None:
     quantizer, x = make(beam=beam)
-    residual = ResidualVQ(12, 4, 16, beam=beam)
-    residual.load_state_dict(quantizer.state_dict())
-    for n in (1, 2, 4):
-        error = _squared_error(quantizer, x, quantizer.encode(x, n))
-        assert (error <= _squared_error(residual, x, residual.encode(x, n)) * (1 + 1e-6)).all()
+    for width in (1, beam):  # what a beam finds may be worse than what the greedy search does
+        residual = ResidualVQ(12, 4, 16, beam=width)
+        residual.load_state_dict(quantizer.state_dict())
+        for n in (1, 2, 4):
+            error = _squared_error(quantizer, x, quantizer.encode(x, n))
+            assert (error <= _squared_error(residual, x, residual.encode(x, n)) * (1 + 1e-6)).all()
 
 
 def test_wider_beams_and_polish_lower_the_error() -> None:

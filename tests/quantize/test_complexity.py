@@ -61,6 +61,8 @@ def test_plain_search_is_exponential_in_the_bits() -> None:
 def test_tables_make_the_additive_search_several_times_cheaper() -> None:
     # Two codebooks of two words of three numbers, one set kept: 4 products, the best of 4, 2 sums, the
     # best of 2.
+    with pytest.raises(CodecError, match="not 'exact'"):
+        additive_wmops(3, 2, 2, 1, "exact")  # type: ignore[arg-type]
     assert additive_wmops(3, 2, 2, 1) == pytest.approx((4 * 4 + 6 + 2 * 2 + 2) / 1e6)
     assert 10 < additive_wmops(128, 8, 256, 16, "paper") / additive_wmops(128, 8, 256, 16) < 13
 

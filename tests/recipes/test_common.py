@@ -17,7 +17,16 @@ from recipes.common.claims import Claim, at_cost, claims_table, no_more_than
 from recipes.common.command import run_command, size_name
 from recipes.common.plots import band, figure, save
 from recipes.common.records import Records, by_setting
-from recipes.common.report import interval, number_text, spread, verdict, write_section
+from recipes.common.report import (
+    interval,
+    number_text,
+    read_section,
+    spread,
+    start_readme,
+    verdict,
+    write_nothing_yet,
+    write_section,
+)
 from recipes.common.runs import count_missing, run_missing
 
 
@@ -48,6 +57,15 @@ def test_damage_inside_the_file_is_named(tmp_path: Path) -> None:
     path.write_text('{"setting": {}, "result": {}}\n{"setting\n', encoding="utf-8")
     with pytest.raises(CodecError, match="line 2"):
         Records(path)
+
+
+def test_results_that_are_shown_stay_where_their_runs_are_gone(tmp_path: Path) -> None:
+    readme = start_readme(tmp_path)
+    write_nothing_yet(readme)
+    assert "No run" in read_section(readme, "results")
+    write_section(readme, "results", "a table")
+    write_nothing_yet(readme)
+    assert read_section(readme, "results") == "a table"
 
 
 def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
