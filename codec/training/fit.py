@@ -26,7 +26,14 @@ from codec.training.data import AudioDataModule
 from codec.training.module import CodecTraining
 from codec.training.pace import Pace
 from codec.training.saving import StateSaver, TrainingStopped
-from codec.training.state import STATE_NAME, StateFiles, initial_model, read_state, recipe_of
+from codec.training.state import (
+    STATE_NAME,
+    StateFiles,
+    initial_discriminator,
+    initial_model,
+    read_state,
+    recipe_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +67,8 @@ def fit(
         noise: the same as data, for augmentation.
         valid: the same as data, for validation, which needs one.
         resume: go on exactly where the state in ``run`` ends.
-        init_from: released folder, shipped model's name or training state that a new training starts from.
+        init_from: released folder, shipped model's name or training state that a new training starts from;
+            a state's discriminator comes along where the recipe has one like it.
         callbacks: further Lightning callbacks.
         device: "cpu", "cuda", "mps", or "auto" for the best one there is.
         devices: how many of them, one process each.
@@ -103,7 +111,8 @@ def _new_module(
     lightning.seed_everything(recipe.training.seed, verbose=False)
     module = CodecTraining(recipe, build)
     if init_from is not None:
-        module.start_from(initial_model(init_from, recipe.model))
+        discriminator = initial_discriminator(init_from, recipe.training.adversarial)
+        module.start_from(initial_model(init_from, recipe.model), discriminator)
     return module
 
 

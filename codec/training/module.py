@@ -92,8 +92,13 @@ class CodecTraining(lightning.LightningModule):
         """Whether the codebooks are in use and learn."""
         return self.quantizing and not self.recipe.training.decoder_only
 
-    def start_from(self, model: CodecModel) -> None:
-        """Begin with the weights and codebooks of a trained model of this configuration: no warm start."""
+    def start_from(self, model: CodecModel, discriminator: dict[str, Tensor] | None = None) -> None:
+        """Begin with the weights and codebooks of a trained model of this configuration: no warm start.
+
+        ``discriminator``: the weights of one that knows such a model's sound; without, it starts anew.
+        """
+        if discriminator is not None and self.objective.discriminator is not None:
+            self.objective.discriminator.load_state_dict(discriminator)
         # Releases and averages of a training hold plain weights.
         fold_weight_norm(self.model)
         # What depends on how the codebooks are trained may be missing, and starts anew.

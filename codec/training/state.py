@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor
 
 from codec.config import CodecConfig, from_mapping, to_mapping
 from codec.errors import CodecError
 from codec.model import CodecModel
 from codec.nn.convolution import add_weight_norm, fold_weight_norm
-from codec.training.config import Recipe
+from codec.training.config import AdversarialConfig, Recipe
 from codec.training.ema import WeightEma
 
 STATE_NAME = "last.ckpt"
@@ -122,6 +123,30 @@ def initial_model(source: str | os.PathLike[str], config: CodecConfig) -> CodecM
             f"{mine[wrong[0]]!r}: make the recipe's model the same"
         )
     return model
+
+
+def initial_discriminator(
+    source: str | os.PathLike[str], config: AdversarialConfig | None
+) -> dict[str, Tensor] | None:
+    """The weights of the discriminator that a training against ``config`` can start from.
+
+    None where ``source`` is no training state, or one without such a discriminator.
+
+    Raises:
+        CodecError: the state cannot be read.
+    """
+    if config is None or not Path(source).is_file():
+        return None
+    state = read_state(source)
+    theirs = recipe_of(state, source).training.adversarial
+    if theirs is None or theirs.discriminator != config.discriminator:
+        return None
+    start = "objective.discriminator."
+    return {
+        name.removeprefix(start): value
+        for name, value in state["state_dict"].items()
+        if name.startswith(start)
+    }
 
 
 def _meaning(config: CodecConfig) -> dict[str, Any]:

@@ -35,11 +35,15 @@ class Snapshot(lightning.Callback):
     def __init__(self) -> None:
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
+        self.discriminator: dict[str, Any] = {}
         self.quantizing = False
 
     def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
         if module.steps == 0:
             self.before = {name: value.clone() for name, value in module.model.state_dict().items()}
+            if module.objective.discriminator is not None:
+                weights = module.objective.discriminator.state_dict()
+                self.discriminator = {name: value.clone() for name, value in weights.items()}
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         if module.steps == 1:
@@ -136,6 +140,35 @@ def test_seanet_trains_with_normalized_weights_and_is_released_with_plain_ones(
     again.start_from(released)
     with torch.no_grad():
         torch.testing.assert_close(again.model.encoder(audio), released.encoder(audio))
+
+
+@pytest.mark.parametrize(
+    ("of_a_state", "discriminator", "comes_along"),
+    [
+        (True, ADVERSARIAL.discriminator, True),
+        (False, ADVERSARIAL.discriminator, False),  # a release has none
+        (True, dataclasses.replace(ADVERSARIAL.discriminator, stft_channels=5), False),
+    ],
+)
+def test_the_discriminator_of_a_state_comes_along_where_it_fits(
+    tmp_path: Path, clips: Path, run: Path, of_a_state: bool, discriminator: Any, comes_along: bool
+) -> None:
+    _export(run / STATE_NAME, tmp_path / "released")
+    source = run / STATE_NAME if of_a_state else tmp_path / "released"
+    adversarial = dataclasses.replace(ADVERSARIAL, discriminator=discriminator)
+    snapshot = Snapshot()
+    recipe = tiny_recipe(max_steps=1)
+    recipe = dataclasses.replace(
+        recipe, training=dataclasses.replace(recipe.training, adversarial=adversarial)
+    )
+    tiny_fit(recipe, clips, tmp_path / "run", init_from=source, callbacks=[snapshot])
+    state = read_state(run / STATE_NAME)["state_dict"]
+    alike = [
+        torch.equal(value, state[f"objective.discriminator.{name}"])
+        for name, value in snapshot.discriminator.items()
+        if value.dim() > 1
+    ]
+    assert alike == [comes_along] * len(alike) != []
 
 
 def test_a_model_of_another_shape_cannot_start_a_training(tmp_path: Path, clips: Path, run: Path) -> None:
