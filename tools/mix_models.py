@@ -19,13 +19,14 @@ def mix(first: str, second: str, share: float, folder: Path, name: str) -> Path:
     """Write the model that has a share of the second's weights and the rest of the first's; returns its file.
 
     It has no entropy tables, since those of neither fit it. Raises CodecError where a model cannot be read,
-    UsageError where their configurations differ in more than the name.
+    UsageError where their weights do not mean the same. Its configuration is the second's.
     """
     # Here, so that `--help` is quick.
     from codec.checkpoint import WEIGHTS_NAME, load_model, save_model
+    from codec.training.state import meaning
 
     start, end = load_model(first), load_model(second)
-    if dataclasses.replace(start.config, name=end.config.name) != end.config:
+    if meaning(start.config) != meaning(end.config):
         raise UsageError(f"{first} and {second} differ in their configurations: name two models of one kind")
     weights = end.state_dict()
     for key, value in start.state_dict().items():

@@ -115,7 +115,7 @@ def initial_model(source: str | os.PathLike[str], config: CodecConfig) -> CodecM
         from codec.checkpoint import load_model
 
         model = load_model(os.fspath(source))
-    mine, other = _meaning(config), _meaning(model.config)
+    mine, other = meaning(config), meaning(model.config)
     wrong = [name for name in mine if mine[name] != other[name]]
     if wrong:
         raise CodecError(
@@ -149,9 +149,9 @@ def initial_discriminator(
     }
 
 
-def _meaning(config: CodecConfig) -> dict[str, Any]:
-    """The part of a configuration that weights depend on."""
-    meaning = to_mapping(config)
-    del meaning["name"]
-    bottleneck = meaning["bottleneck"]
-    return meaning | {"bottleneck": {key: bottleneck[key] for key in bottleneck if key not in _FREE}}
+def meaning(config: CodecConfig) -> dict[str, Any]:
+    """The part of a configuration that weights depend on: neither the name nor how codes are searched."""
+    mapping = to_mapping(config)
+    del mapping["name"]
+    bottleneck = mapping["bottleneck"]
+    return mapping | {"bottleneck": {key: bottleneck[key] for key in bottleneck if key not in _FREE}}
