@@ -127,9 +127,11 @@ def main(
         quantizers[name] = product
         report(name, product, x, 0.0 if rotation else product_wmops(*sizes, "mac"), repetitions)
     if memory:
-        additive = AdditiveVQ(*sizes, beam=1)
-        additive.load_state_dict(residual.state_dict())
-        report_memory(quantizers | {"additive, beam 1": additive.requires_grad_(False)}, dim)
+        for beam in (1, 16):
+            additive = AdditiveVQ(*sizes, beam=beam)
+            additive.load_state_dict(residual.state_dict())
+            quantizers[f"additive, beam {beam}"] = additive.requires_grad_(False)
+        report_memory(quantizers, dim)
 
 
 if __name__ == "__main__":
