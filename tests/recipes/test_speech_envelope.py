@@ -67,9 +67,9 @@ def test_the_quick_study_goes_on_where_it_stopped_and_reports(
             assert measured["kbps"] == pytest.approx(int(bitrate) / 1000, rel=0.02)
 
 
-def test_a_report_without_runs_says_that_the_figures_are_missing(tmp_path: Path) -> None:
+def test_a_report_without_runs_says_so(tmp_path: Path) -> None:
     main(quick=True, report=True, runs=tmp_path, neural=tmp_path)
-    assert "its figures are missing" in (tmp_path / "README.md").read_text()
+    assert "No run of this size is finished yet." in (tmp_path / "README.md").read_text()
 
 
 def test_runs_on_other_sound_do_not_count(tmp_path: Path) -> None:
