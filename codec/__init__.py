@@ -17,7 +17,7 @@ __all__ = ["DEFAULT_MODEL", "Codec", "StreamDecoder", "StreamEncoder", "__versio
 
 __version__ = "0.1.0"
 
-DEFAULT_MODEL = "speech_16k_5"
+DEFAULT_MODEL = "speech_16k_6"
 """The shipped model that is taken where none is named. Files name the model they need, so those of an earlier
 one stay readable as long as its folder is shipped, which is forever."""
 
