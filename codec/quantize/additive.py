@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from codec.errors import CodecError
 from codec.quantize.codebooks import nearest_words
+from codec.quantize.kept import Kept
 from codec.quantize.quantizer import VectorQuantizer, sum_words
 from codec.quantize.residual import fit_residual, residual_search
 from codec.quantize.union import UnionTables, search_union
@@ -49,18 +50,18 @@ class AdditiveVQ(VectorQuantizer):
             raise CodecError(f"polish must be at least 0, not {polish}")
         super().__init__(dim, num_codebooks, codebook_size, dim, estimator, beam, train_beam, replacement)
         self.polish = polish
-        self._kept_tables: tuple[tuple[int, int], UnionTables] | None = None
+        self._tables = Kept(UnionTables)
 
     def _fit(self, x: Tensor, iterations: int, generator: torch.Generator) -> None:
         fit_residual(self.words, x, iterations, generator)
 
     @torch.no_grad()
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
-        tables = self._tables()
+        tables = self._tables.of(self.words)
         blocks = zip(torch.split(x, _SCORED_ROWS), torch.split(limits, _SCORED_ROWS), strict=True)
         codes = torch.cat([self._search_union(*block, tables, beam) for block in blocks])
         for width in sorted({1, beam}):  # a beam may lose what the greedy search finds
-            codes = self._better(x, residual_search(self._distances(), x, limits, width), codes)
+            codes = self._better(x, residual_search(self._distances.of(self.words), x, limits, width), codes)
         for _ in range(self.polish):
             codes = self._better(x, self._polished(x, codes), codes)
         return codes
@@ -107,12 +108,3 @@ class AdditiveVQ(VectorQuantizer):
             codes[:, index] = torch.where(sent, nearest_words(rest, self.words[index]), -1)
             chosen[:, index] = torch.where(sent.unsqueeze(1), self.words[index][codes[:, index]], 0.0)
         return codes
-
-    def _tables(self) -> UnionTables:
-        if self.words.requires_grad:
-            return UnionTables(self.words)
-        # In-place changes count the version up, a move to a device changes the address.
-        state = (self.words._version, self.words.data_ptr())
-        if self._kept_tables is None or self._kept_tables[0] != state:
-            self._kept_tables = (state, UnionTables(self.words))
-        return self._kept_tables[1]

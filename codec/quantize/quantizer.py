@@ -26,6 +26,7 @@ from codec.quantize.estimators import (
     stage_losses,
     straight_through,
 )
+from codec.quantize.kept import Kept
 
 # Vectors at a time in coding, a multiple of 8: the memory beside the vectors and their codes does not grow
 # with them.
@@ -98,7 +99,7 @@ class VectorQuantizer(nn.Module, ABC):
         self.words = nn.Parameter(torch.randn(num_codebooks, codebook_size, word_dim) * scale.view(-1, 1, 1))
         self.usage = CodebookUsage(num_codebooks, codebook_size)
         self.averages = WordAverages(self.words) if estimator == "ema" else None
-        self._kept_distances: tuple[tuple[int, int], Distances] | None = None
+        self._distances = Kept(Distances)
 
     def forward(self, x: Tensor, n: Tensor | None = None) -> Quantized:
         """The training pass: search, count the usage, and let gradients through by the estimator.
@@ -241,13 +242,7 @@ class VectorQuantizer(nn.Module, ABC):
 
     def _profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Greedy codes ``[N, M]`` and the squared errors ``[N, M + 1]`` float64 that their prefixes leave."""
-        distances, overshoot = self._distances(), -x
-        codes, left = [], [_energy(x)]
-        for index, words in enumerate(self.words):
-            codes.append(distances.nearest(index, overshoot))
-            overshoot = words.index_select(0, codes[-1]).add_(overshoot)
-            left.append(_energy(overshoot))
-        return torch.stack(codes, dim=1), torch.stack(left, dim=1)
+        return greedy_profile(self._distances.of(self.words), x)
 
     @abstractmethod
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
@@ -268,16 +263,6 @@ class VectorQuantizer(nn.Module, ABC):
         chosen = nn.functional.embedding(codes.clamp_min(0) + offsets, self.words.flatten(0, 1))
         return torch.where((codes >= 0).unsqueeze(-1), chosen, 0.0)
 
-    def _distances(self) -> Distances:
-        """What searches compare words by, kept while the words stay."""
-        if self.words.requires_grad:
-            return Distances(self.words)
-        # In-place changes count the version up, a move to a device changes the address.
-        state = (self.words._version, self.words.data_ptr())
-        if self._kept_distances is None or self._kept_distances[0] != state:
-            self._kept_distances = (state, Distances(self.words))
-        return self._kept_distances[1]
-
     def _limits(self, n: int | Tensor | None, x: Tensor, training: bool = False) -> Tensor:
         limits = torch.as_tensor(self.num_codebooks if n is None else n, device=x.device).expand(x.shape[0])
         if training and runs_ahead(x):
@@ -296,8 +281,20 @@ class VectorQuantizer(nn.Module, ABC):
             raise CodecError("vectors to quantize must be finite: these hold NaN or infinite values")
 
 
-def _energy(x: Tensor) -> Tensor:
+def energy(x: Tensor) -> Tensor:
+    """The squared length ``[N]`` float64 of vectors ``[N, D]``."""
     return x.double().square().sum(dim=1)
+
+
+def greedy_profile(distances: Distances, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes ``[N, M]`` of vectors x ``[N, D]``, each the word nearest to what the codebooks before it left,
+    and the squared errors ``[N, M + 1]`` float64 that their prefixes leave."""
+    overshoot, codes, left = -x, [], [energy(x)]
+    for index, words in enumerate(distances.words):
+        codes.append(distances.nearest(index, overshoot))
+        overshoot = words.index_select(0, codes[-1]).add_(overshoot)
+        left.append(energy(overshoot))
+    return torch.stack(codes, dim=1), torch.stack(left, dim=1)
 
 
 def sum_words(chosen: Tensor) -> Tensor:

@@ -157,7 +157,7 @@ def test_kept_tables_follow_the_words() -> None:
     quantizer, x = _fitted(beam=4)
     quantizer.requires_grad_(False)
     before = quantizer.encode(x)
-    assert quantizer._tables() is quantizer._tables()
+    assert quantizer._tables.of(quantizer.words) is quantizer._tables.of(quantizer.words)
     quantizer.words.mul_(-1.0)
     assert torch.equal(quantizer.encode(-x), before)
 
