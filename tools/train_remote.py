@@ -27,7 +27,7 @@ MIB = 2**20
 _RESERVE = MIB  # for names, folders and what else a call may count
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "any")
 # What a machine with torch and lightning lacks: soundfile with its two needs, and STOI for validation.
-_WHEELS = ("soundfile", "cffi", "pycparser", "pystoi")
+_WHEELS = ("soundfile", "cffi", "pycparser", "pystoi", "nvidia-ml-py")
 
 
 @dataclass

@@ -87,14 +87,16 @@ class ProgramPeer(Peer):
         return samples, rate
 
 
-def run_program(command: list[str]) -> None:
-    """Run one command line, without a shell and without input.
+def run_program(command: list[str]) -> bytes:
+    """Run one command line, without a shell and without input, and return what it prints.
 
     Raises:
         CodecError: it is not there, fails, or does not end; the sentence has its last line.
     """
     try:
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_SECONDS)
+        run = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_SECONDS
+        )
     except subprocess.CalledProcessError as error:
         lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise CodecError(f"{command[0]} failed with exit code {error.returncode} ({lines[-1]})") from error
@@ -102,6 +104,7 @@ def run_program(command: list[str]) -> None:
         raise CodecError(f"{command[0]} did not end within {_SECONDS:g} s") from error
     except OSError as error:
         raise CodecError(f"{command[0]} cannot be run ({error.strerror})") from error
+    return run.stdout
 
 
 def _children_seconds() -> float:
@@ -139,8 +142,10 @@ def _lc3_payload(path: Path) -> int:
 def _probed_payload(path: Path) -> int:
     """Bytes of all packets, as ffmpeg's demuxer cuts them."""
     command = ["ffprobe", "-v", "error", "-show_entries", "packet=size", "-of", "csv=p=0", str(path)]
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS)
-    return sum(int(line.strip(",")) for line in run.stdout.split())
+    sizes = [int(line.strip(b",")) for line in run_program(command).split()]
+    if not sizes:
+        raise CodecError(f"ffprobe finds no packets in {path.name}")
+    return sum(sizes)
 
 
 def _amr_wb_payload(path: Path) -> int:

@@ -57,11 +57,12 @@ class AdditiveVQ(VectorQuantizer):
 
     @torch.no_grad()
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
-        tables = self._tables.of(self.words)
-        blocks = zip(torch.split(x, _SCORED_ROWS), torch.split(limits, _SCORED_ROWS), strict=True)
+        space = self._subspace.of(self.words)
+        within, tables = space.project(x), self._tables.of(space.distances.words)
+        blocks = zip(torch.split(within, _SCORED_ROWS), torch.split(limits, _SCORED_ROWS), strict=True)
         codes = torch.cat([self._search_union(*block, tables, beam) for block in blocks])
         for width in sorted({1, beam}):  # a beam may lose what the greedy search finds
-            codes = self._better(x, residual_search(self._distances.of(self.words), x, limits, width), codes)
+            codes = self._better(x, residual_search(space.distances, within, limits, width), codes)
         for _ in range(self.polish):
             codes = self._better(x, self._polished(x, codes), codes)
         return codes

@@ -12,22 +12,38 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """``make(tensor)``, made anew when the tensor has changed, and each time while it asks for gradients:
-    what learns changes with every step. A change through ``.data``, which torch does not count, is not seen.
+    """Remembers what was last made from a tensor, and from which.
+
+    Args:
+        make: makes it; a copy or a pickle of this object holds that alone, and makes anew.
     """
 
     def __init__(self, make: Callable[[Tensor], T]) -> None:
         self._make = make
-        self._kept: tuple[tuple[int, int], T] | None = None
+        self._from: Tensor | None = None
+        self._version = 0
+        self._made: T | None = None
+
+    def __reduce__(self) -> tuple[type[Kept[T]], tuple[Callable[[Tensor], T]]]:
+        return type(self), (self._make,)
 
     def of(self, tensor: Tensor) -> T:
-        """See the class."""
+        """``make(tensor)``: the last one, if it was made from these numbers.
+
+        While the tensor asks for gradients it is made each time: what learns changes with every step. A
+        change through ``.data``, which torch does not count, is not seen.
+        """
         if tensor.requires_grad:
             return self._make(tensor)
-        # In-place changes count the version up, a move to a device changes the address.
-        state = (tensor._version, tensor.data_ptr())
-        if self._kept is None or self._kept[0] != state:
+        if self._made is None or not self._is_from(tensor):
+            # Held, so that no other tensor comes to lie at its address.
+            self._from, self._version = tensor.detach(), tensor._version
             # Tensors of inference mode do not count their changes, and get slower products.
             with torch.inference_mode(False):
-                self._kept = (state, self._make(tensor))
-        return self._kept[1]
+                self._made = self._make(tensor)
+        return self._made
+
+    def _is_from(self, tensor: Tensor) -> bool:
+        """In-place changes count the version up, a move to a device changes the address."""
+        held = self._from
+        return held is not None and held.data_ptr() == tensor.data_ptr() and self._version == tensor._version

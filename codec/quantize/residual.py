@@ -8,9 +8,7 @@ from torch import Tensor
 from codec.quantize.beam import beam_search
 from codec.quantize.codebooks import fit_kmeans, nearest_words, runs_ahead
 from codec.quantize.distances import Distances
-from codec.quantize.kept import Kept
-from codec.quantize.quantizer import VectorQuantizer, energy, greedy_profile, sum_words
-from codec.quantize.subspace import Subspace
+from codec.quantize.quantizer import VectorQuantizer, sum_words
 
 
 class ResidualVQ(VectorQuantizer):
@@ -18,7 +16,8 @@ class ResidualVQ(VectorQuantizer):
 
     The first n codes of a vector are its coarser code: every prefix decodes. With ``beam`` above 1,
     `encode` keeps that many partial sums after each codebook instead of the best one alone; the decoder is
-    the same. Words that do not learn are searched in the subspace that they use.
+    the same. Words that do not learn are searched in the
+    directions that hold nearly all of their energy, see `codec.quantize.subspace`.
     """
 
     prefix_decodable = True
@@ -34,7 +33,6 @@ class ResidualVQ(VectorQuantizer):
         replacement: str = "usage",
     ) -> None:
         super().__init__(dim, num_codebooks, codebook_size, dim, estimator, beam, train_beam, replacement)
-        self._subspace = Kept(Subspace)
 
     def _fit(self, x: Tensor, iterations: int, generator: torch.Generator) -> None:
         fit_residual(self.words, x, iterations, generator)
@@ -42,12 +40,6 @@ class ResidualVQ(VectorQuantizer):
     def _search(self, x: Tensor, limits: Tensor, beam: int, training: bool) -> Tensor:
         space = self._subspace.of(self.words)
         return residual_search(space.distances, space.project(x), limits, beam, skip_finished=training)
-
-    def _profile(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        space = self._subspace.of(self.words)
-        within = space.project(x)
-        codes, left = greedy_profile(space.distances, within)
-        return codes, left + (energy(x) - energy(within)).unsqueeze(1)
 
     def _compose(self, chosen: Tensor, codes: Tensor) -> Tensor:
         return sum_words(chosen)

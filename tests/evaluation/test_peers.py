@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,21 @@ def test_a_program_that_fails_is_told_in_a_sentence() -> None:
         run_program(["ls", "/nowhere"])
     with pytest.raises(CodecError, match="no_such_program cannot be run"):
         run_program(["no_such_program"])
+
+
+@pytest.mark.parametrize(("content", "sentence"), [(b"no sound", "ffprobe failed"), (None, "no packets")])
+def test_a_payload_that_cannot_be_counted_is_an_error(
+    content: bytes | None, sentence: str, tmp_path: Path
+) -> None:
+    if shutil.which("ffprobe") is None:
+        pytest.skip("ffprobe is not installed")
+    path = tmp_path / "sound.wav"
+    if content is None:
+        soundfile.write(path, np.zeros(0, np.float32), 16_000)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(CodecError, match=sentence):
+        PEERS["mp3"].payload(path)  # type: ignore[attr-defined]
 
 
 def test_a_failing_peer_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
