@@ -33,6 +33,8 @@ class AugmentConfig:
     equalize_probability, equalize_db: a smooth random frequency response within +- so many dB.
     reverb_probability, reverb_seconds, reverb_ratio_db: rooms whose sound falls by 60 dB in so many seconds,
     the direct sound so many dB above the reflections. The target holds them too.
+    hum_probability, hum_ratio_db: hum of the mains at 50 or 60 Hz, mixed in so many dB below the sound, or
+    above it where that is negative; `noise_in_target` holds for it as well.
     clip_probability, clip_share: samples cut off beyond such a share of the segment's peak, as loud
     recordings are; the target too, unless it is without the noise.
     """
@@ -48,6 +50,8 @@ class AugmentConfig:
     reverb_probability: float = 0.0
     reverb_seconds: tuple[float, float] = (0.1, 0.6)
     reverb_ratio_db: tuple[float, float] = (0.0, 15.0)
+    hum_probability: float = 0.0
+    hum_ratio_db: tuple[float, float] = (-20.0, 20.0)
     clip_probability: float = 0.0
     clip_share: tuple[float, float] = (0.3, 0.9)
 
@@ -57,11 +61,20 @@ class AugmentConfig:
             "speed_probability",
             "equalize_probability",
             "reverb_probability",
+            "hum_probability",
             "clip_probability",
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise CodecError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("gain_db", "noise_snr_db", "speed", "reverb_seconds", "reverb_ratio_db", "clip_share"):
+        for name in (
+            "gain_db",
+            "noise_snr_db",
+            "speed",
+            "reverb_seconds",
+            "reverb_ratio_db",
+            "hum_ratio_db",
+            "clip_share",
+        ):
             low, high = getattr(self, name)
             if not -math.inf < low <= high < math.inf:
                 raise CodecError(f"{name} must be two numbers, the smaller first, not {low} and {high}")

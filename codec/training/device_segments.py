@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from codec.training.augment import BLOCK, MARGIN, PEAK, TAPER, TONE_POINTS, AugmentConfig
 from codec.training.device_clips import DeviceClips, to_device
+from codec.training.hum import DRAWS, mains_hum
 from codec.training.reverb import reverberate, room_responses
 from codec.training.segments import SegmentBatch
 from codec.training.store import ClipStore
@@ -49,6 +50,8 @@ class DeviceSegments:
         if self.augment.reverb_probability > 0.0:
             clean = self._in_rooms(clean, rng)
         noisy = clean if self.noise is None else clean + self._noise(clean, self.noise, rng)
+        if self.augment.hum_probability > 0.0:
+            noisy = noisy + self._hum(clean, rng)
         if self.augment.clip_probability > 0.0:
             noisy = self._clipped(noisy, rng)
         heard, gain = turn_up(noisy, self._send(rng.uniform(*self.augment.gain_db, size)))
@@ -99,6 +102,14 @@ class DeviceSegments:
         chosen = rng.random(size) < config.noise_probability
         level = chosen * 10.0 ** (-rng.uniform(*config.noise_snr_db, size) / 20.0)
         return sound * level_beside(clean, sound) * self._send(level).unsqueeze(1)
+
+    def _hum(self, clean: Tensor, rng: np.random.Generator) -> Tensor:
+        """Hum [B, T] at its level beside the segments `clean`, zero for those that get none."""
+        size, config = len(clean), self.augment
+        hum = mains_hum(self._send(rng.random((size, DRAWS))), self.segment_samples, self._sample_rate)
+        chosen = rng.random(size) < config.hum_probability
+        level = chosen * 10.0 ** (-rng.uniform(*config.hum_ratio_db, size) / 20.0)
+        return hum * level_beside(clean, hum) * self._send(level).unsqueeze(1)
 
     def _send(self, array: np.ndarray) -> Tensor:
         return to_device(array.astype(np.float32), self.clips.device)

@@ -19,6 +19,7 @@ from codec.training.augment import (
     speed_and_tone,
 )
 from codec.training.clips import Samples
+from codec.training.hum import DRAWS, mains_hum
 from codec.training.reverb import reverberate, room_responses
 from codec.training.spans import RandomSpans, is_active
 from codec.training.store import ClipStore
@@ -101,7 +102,7 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
     def _degrade(
         self, clean: Samples, config: AugmentConfig, rng: np.random.Generator
     ) -> tuple[Samples, Samples]:
-        """A room, noise, clipping, gain, in this order, for clean float32 [T] -> input, target."""
+        """A room, noise, hum, clipping, gain, in this order, for clean float32 [T] -> input, target."""
         # Drawn only where it is asked for: segments of older recipes stay what they were.
         if config.reverb_probability > 0.0 and rng.random() < config.reverb_probability:
             clean = self._in_a_room(clean, config, rng)
@@ -110,6 +111,9 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
             # A noise clip shorter than the segment is repeated.
             noise = np.resize(self._noise_spans.draw(self.segment_samples, rng), self.segment_samples)
             noisy = clean + np.float32(noise_factor(clean, noise, rng.uniform(*config.noise_snr_db))) * noise
+        if config.hum_probability > 0.0 and rng.random() < config.hum_probability:
+            hum = self._hum(rng)
+            noisy = noisy + np.float32(noise_factor(clean, hum, rng.uniform(*config.hum_ratio_db))) * hum
         if config.clip_probability > 0.0 and rng.random() < config.clip_probability:
             top = np.float32(rng.uniform(*config.clip_share)) * np.abs(noisy).max(initial=0.0)
             noisy = np.clip(noisy, -top, top)
@@ -123,6 +127,10 @@ class SegmentDataset(Dataset[tuple[Samples, Samples]]):
         noise = torch.from_numpy(rng.standard_normal((1, math.ceil(seconds * rate)), dtype=np.float32))
         response = room_responses(noise, torch.tensor([seconds]), torch.tensor([ratio_db]), rate)
         return reverberate(torch.from_numpy(clean)[None], response)[0].numpy()
+
+    def _hum(self, rng: np.random.Generator) -> Samples:
+        draws = torch.from_numpy(rng.random((1, DRAWS), dtype=np.float32))
+        return mains_hum(draws, self.segment_samples, self.store.sample_rate)[0].numpy()
 
 
 def _pad(x: Samples, frames: int, rng: np.random.Generator) -> Samples:
