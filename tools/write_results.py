@@ -48,7 +48,7 @@ CREDIT = (
     "versions of them went through the codecs."
 )
 # For weak processors.
-SMALL_MODEL = "speech_16k_small"
+SMALL_MODEL = "speech_16k_small_2"
 # As good as the constant rates that are measured, or nearly.
 QUALITIES = "2.6,4.6,7,9"
 PAGE = "1.5 kbit/s,3 kbit/s,6 kbit/s,opus 6 kbit/s"
