@@ -30,8 +30,8 @@ INTRODUCTION = """# Results
 Written by `python tools/write_results.py VALID --other OTHER`. VALID is the folder of passages that `python
 tools/cut_valid.py LIBRISPEECH VALID` cuts from the public corpus: 20 speakers that no training saw. Choices
 of what to train were made on the first ten, so the other ten are reported apart as well; which averages of
-trainings became the last two models, and how wide the search is (docs/training.md, "The newest model" and
-"Peaks"), was chosen on all. OTHER holds 12 prompts
+trainings became the last two large models and the small one, and how wide the search is (docs/training.md,
+"The newest model" and "Peaks"; recipes/speech_16k/README.md), was chosen on all. OTHER holds 12 prompts
 of Asterisk's core sounds in French, Spanish and Italian; the training data is English and German.
 
 Quality is measured on decoded files: the mean over the clips ± half its 95 % interval. Payload is the packed

@@ -18,6 +18,8 @@ from codec.training.state import STATE_NAME, read_state
 from tests.training.tiny import tiny_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of rows to compare, beside the recipes of one training each.
+TABLES = ("ablations", "compare")
 
 
 @pytest.fixture
@@ -85,6 +87,16 @@ def test_the_speech_script_needs_data() -> None:
 @pytest.mark.parametrize("recipe", ["encodec_24k", "smoke", "soundstream_24k", "speech_16k"])
 def test_every_recipe_of_a_codec_can_be_read(recipe: str) -> None:
     assert read_recipe(ROOT / "recipes" / recipe / "config.yaml").model.name == recipe
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((ROOT / "recipes" / "speech_16k").glob("*.yaml")) if path.stem not in TABLES],
+    ids=lambda path: path.stem,
+)
+def test_every_stage_of_the_speech_models_can_be_read(path: Path) -> None:
+    model = read_recipe(path).model
+    assert (model.sample_rate, model.hop) == (16000, 320), "a stage goes on from one of the same layout"
 
 
 def test_what_cannot_be_trained_is_one_sentence(
