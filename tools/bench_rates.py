@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from codec.streaming import StreamEncoder
 
 NAMES = {"cbr": "cbr", "abr": "abr", "two": "abr, two passes", "vbr": "vbr"}
-_PIECE_SECONDS = 1.0
 # Targets are promised for sounds from here on.
 _JOINED_SECONDS = 10.0
 
@@ -58,8 +57,10 @@ def make_encoder(model: CodecModel, clip: Clip, mode: str, setting: float) -> St
 
 
 def pieces(clip: Clip) -> Iterator[NDArray[np.float32]]:
-    """The audio of a clip in pieces as a file is read."""
-    step = round(_PIECE_SECONDS * clip.sample_rate)
+    """The audio of a clip in pieces as codec encode takes them from a file."""
+    from codec.cli.encoding import BLOCK_SECONDS
+
+    step = int(BLOCK_SECONDS * clip.sample_rate)
     for start in range(0, len(clip.audio), step):
         yield clip.audio[start : start + step]
 

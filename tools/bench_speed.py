@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from codec.errors import CodecError
 from codec.evaluation.evaluate import load_clips
 from codec.model import CodecModel
 from codec.resample import Resampler
-from codec.streaming import Mode, StreamDecoder, StreamEncoder
+from codec.streaming import FirstPass, Mode, StreamDecoder, StreamEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS = 20
@@ -56,17 +56,22 @@ class Seconds(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """A rate mode and its target: kbit/s, or in vbr the quality."""
+    """A rate mode, "two" for abr in two passes, and its target: kbit/s, or in vbr the quality."""
 
-    mode: Mode
+    mode: Mode | Literal["two"]
     target: float
 
-    def encoder(self, model: CodecModel, packet_ms: float = 2000) -> StreamEncoder:
-        """A new stream."""
-        rate = model.config.sample_rate
-        if self.mode == "vbr":
-            return StreamEncoder(model, rate, mode="vbr", quality=self.target, packet_ms=packet_ms)
-        return StreamEncoder(model, rate, bitrate=self.target, mode=self.mode, packet_ms=packet_ms)
+
+def make_encoder(model: CodecModel, audio: Pcm, rate: Rate) -> StreamEncoder:
+    """The encoder of a clip [T] at the model's rate; for two passes, after the first."""
+    sample_rate = model.config.sample_rate
+    if rate.mode == "two":
+        first = FirstPass(model, sample_rate, 1, rate.target)
+        first.push(audio)
+        return first.encoder()
+    if rate.mode == "vbr":
+        return StreamEncoder(model, sample_rate, mode="vbr", quality=rate.target)
+    return StreamEncoder(model, sample_rate, bitrate=rate.target, mode=rate.mode)
 
 
 def load(name: str) -> CodecModel:
@@ -107,7 +112,7 @@ def fastest(functions: Sequence[Callable[[], object]]) -> list[Seconds]:
 
 def encode(model: CodecModel, audio: Pcm, rate: Rate) -> bytes:
     """A clip [T] at the model's rate as a file's bytes."""
-    encoder = rate.encoder(model)
+    encoder = make_encoder(model, audio, rate)
     return b"".join(encoder.push(audio) + encoder.flush())
 
 
@@ -123,8 +128,10 @@ def time_files(model: CodecModel, audio: Pcm, rates: list[Rate]) -> dict[Rate, t
 
 def live_steps(model: CodecModel, audio: Pcm, bitrate: float) -> tuple[list[Seconds], list[Seconds]]:
     """Every 20 ms step of a live encoder, and of a live decoder that is fed with its packets."""
-    encoder, decoder = Rate("cbr", bitrate).encoder(model, STEP_MS), StreamDecoder(model)
-    step = model.config.sample_rate * STEP_MS // 1000
+    sample_rate = model.config.sample_rate
+    encoder = StreamEncoder(model, sample_rate, bitrate=bitrate, packet_ms=STEP_MS)
+    decoder = StreamDecoder(model)
+    step = sample_rate * STEP_MS // 1000
     steps = []
     for at in range(0, len(audio) - step + 1, step):
         times = [(time.perf_counter(), time.process_time())]
@@ -163,8 +170,10 @@ def parse_rates(text: str) -> list[Rate]:
     rates = []
     for part in text.split(","):
         mode, _, target = part.partition(":")
-        if mode not in ("cbr", "abr", "vbr") or not target.replace(".", "", 1).isdecimal():
-            raise typer.BadParameter(f"{part} is no rate like cbr:6, abr:3 or vbr:5", param_hint="--rates")
+        if mode not in ("cbr", "abr", "two", "vbr") or not target.replace(".", "", 1).isdecimal():
+            raise typer.BadParameter(
+                f"{part} is no rate like cbr:6, abr:3, two:3 or vbr:5", param_hint="--rates"
+            )
         rates.append(Rate(mode, float(target)))  # type: ignore[arg-type]
     return rates
 
@@ -201,8 +210,8 @@ def main(
     seconds: Annotated[float, typer.Option(min=1.0, help="Length of the speech.")] = 60.0,
     rates: Annotated[
         str,
-        typer.Option(help="Modes and kbit/s, or quality, of files; the first is compared with the layout."),
-    ] = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:3,abr:6,abr:10,vbr:5,vbr:10",
+        typer.Option(help="Modes (two: abr in two passes) and kbit/s or quality; the first is compared."),
+    ] = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:3,abr:6,abr:10,two:6,vbr:5,vbr:10",
     bitrate: Annotated[float, typer.Option(help="kbit/s of live steps.")] = 6.0,
     layout: Annotated[Path, typer.Option(help="Configuration to compare with.")] = ROOT
     / "recipes"

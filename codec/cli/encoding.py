@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from codec.cli.encode import EncodeOptions
 
 # Sound taken from a file at once: long, since the networks are fastest on many frames.
-_BLOCK_SECONDS = 5.12
+BLOCK_SECONDS = 5.12
 _MAX_BLOCK_SAMPLES = 1 << 20
 
 
@@ -88,7 +88,7 @@ class _Encoding:
         self._options = options
         self._stop = stop
         self._limit = int(min(options.max_duration * reader.sample_rate, 2.0**62))
-        seconds = int(_BLOCK_SECONDS * reader.sample_rate)
+        seconds = int(BLOCK_SECONDS * reader.sample_rate)
         self._block = min(seconds, _MAX_BLOCK_SAMPLES // reader.channels)
         self._samples = 0
         self._model = cached_model(options.model)

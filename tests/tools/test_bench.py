@@ -25,9 +25,9 @@ def test_speed_is_printed_for_files_steps_and_the_other_layout(
 ) -> None:
     (tmp_path / "layout.yaml").write_text(LAYOUT, encoding="utf-8")
     sizes = ["--clips", clips, "--seconds", "3", "--layout", tmp_path / "layout.yaml"]
-    result = call_tool("bench_speed.py", "--model", checkpoint, *sizes, "--rates", "cbr:3,abr:2,vbr:5")
+    result = call_tool("bench_speed.py", "--model", checkpoint, *sizes, "--rates", "cbr:3,abr:2,two:2,vbr:5")
     assert result.exit_code == 0, result.stderr
-    for rate in ("cbr    3", "abr    2", "vbr    5"):
+    for rate in ("cbr    3", "abr    2", "two    2", "vbr    5"):
         row = re.search(rf"^{rate} ((?: +[\d.]+ +\( *[\d.]+\)){{3}})$", result.stdout, re.MULTILINE)
         assert row is not None
         speeds = [float(number) for number in re.findall(r"[\d.]+", row[1])]
