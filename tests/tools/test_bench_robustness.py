@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from codec import DEFAULT_MODEL
 from tests.tools.conftest import ROOT, call_tool
 
 
@@ -33,6 +34,18 @@ def test_every_sound_is_in_the_table(checkpoint: Path, clips: Path) -> None:
     assert silence[-1] == "- |"
     square = next(line for line in lines if line[0].startswith("| square"))
     assert square[3] == "0.0"
+
+
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, "speech_16k_small_2"])
+def test_the_shipped_models_blow_nothing_up(model: str) -> None:
+    pytest.importorskip("scipy")
+    arguments = ["--model", model, "--bitrates", "1.5,6", "--metrics", "si_sdr"]
+    result = call_tool("bench_robustness.py", ROOT / "tests" / "data" / "clips", *arguments)
+    assert result.exit_code == 0, result.stderr
+    lines = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
+    verdicts = [(line[0], line[-2]) for line in lines if line[1].isdecimal()]
+    assert len(verdicts) == 2 * (1 + 4 + 1 + 7)
+    assert [pair for pair in verdicts if pair[1] != "no"] == []
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def test_the_readme_of_this_project_has_the_marks(tool: ModuleType) -> None:
     assert text.count("<!-- results -->\n") == text.count("<!-- end of results -->\n") == 1
 
 
+def test_the_results_of_this_project_begin_as_they_are_written_now(tool: ModuleType) -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert text.startswith(tool.INTRODUCTION + "\n")
+    assert tool.merged(text, {}) == text
+
+
 def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
     result = call_tool("write_results.py", tmp_path, "--only", "beauty")
     assert result.exit_code == 2
