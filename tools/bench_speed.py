@@ -36,6 +36,7 @@ from codec.streaming import FirstPass, Mode, StreamDecoder, StreamEncoder
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS = 20
 ROUNDS = 3
+RATES = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:3,abr:6,abr:10,two:6,vbr:5,vbr:10"
 
 Pcm = NDArray[np.float32]
 
@@ -211,7 +212,7 @@ def main(
     rates: Annotated[
         str,
         typer.Option(help="Modes (two: abr in two passes) and kbit/s or quality; the first is compared."),
-    ] = "cbr:6,cbr:1.5,cbr:3,cbr:10,abr:3,abr:6,abr:10,two:6,vbr:5,vbr:10",
+    ] = RATES,
     bitrate: Annotated[float, typer.Option(help="kbit/s of live steps.")] = 6.0,
     layout: Annotated[Path, typer.Option(help="Configuration to compare with.")] = ROOT
     / "recipes"

@@ -1,8 +1,14 @@
-"""The figures in README.md are those of docs/results.md."""
+"""docs/results.md is of the shipped models and as its tools print it now; README.md has its figures."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
+
+from codec import DEFAULT_MODEL, Codec
+from tests.tools.conftest import load_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = {"ViSQOL": "ViSQOL speech"}
@@ -23,11 +29,29 @@ def tables(text: str) -> list[dict[str, dict[str, str]]]:
     ]
 
 
+def results() -> str:
+    return (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, "speech_16k_small_2"])
+def test_the_results_are_of_the_shipped_models(model: str) -> None:
+    assert f"\n{model} ({Codec.load(model).id.hex()}), " in results()
+    assert DEFAULT_MODEL in (ROOT / "docs" / "listen.html").read_text(encoding="utf-8")
+
+
+def test_the_speeds_are_those_of_all_rates_that_are_timed() -> None:
+    timed = load_tool("bench_speed.py").RATES.split(",")
+    blocks = re.findall(r"^files  .*?^live", results(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        shown = [":".join(line.split()[:2]) for line in block.splitlines()[1:-1]]
+        assert shown == timed
+
+
 def test_the_table_in_the_readme_is_the_measured_one() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = tables(readme.split("<!-- results -->")[1].split("<!-- end of results -->")[0])[0]
-    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    quality, rates = tables(results.split("\n## Quality on unseen speakers\n")[1])[:2]
+    quality, rates = tables(results().split("\n## Quality on unseen speakers\n")[1])[:2]
     assert len(shown) >= 4
     for setting, cells in shown.items():
         measured = rates[setting] | quality[setting]

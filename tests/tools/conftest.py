@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -37,15 +38,20 @@ def run_tool(name: str, *arguments: str | Path, cwd: Path | None = None) -> Outc
     return Outcome(result.returncode, result.stdout, result.stderr)
 
 
-def call_tool(name: str, *arguments: str | Path) -> Outcome:
-    """Run a tool's command line in this process, which spares loading torch once more."""
+def load_tool(name: str) -> ModuleType:
+    """The module of a tool."""
     spec = importlib.util.spec_from_file_location(name.removesuffix(".py"), ROOT / "tools" / name)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def call_tool(name: str, *arguments: str | Path) -> Outcome:
+    """Run a tool's command line in this process, which spares loading torch once more."""
     app = typer.Typer()
-    app.command()(module.main)
+    app.command()(load_tool(name).main)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     return Outcome(result.exit_code, result.stdout, result.stderr)
 

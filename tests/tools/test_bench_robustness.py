@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -8,17 +7,12 @@ import numpy as np
 import pytest
 
 from codec import DEFAULT_MODEL
-from tests.tools.conftest import ROOT, call_tool
+from tests.tools.conftest import ROOT, call_tool, load_tool
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_robustness", ROOT / "tools" / "bench_robustness.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("bench_robustness.py")
 
 
 def test_every_sound_is_in_the_table(checkpoint: Path, clips: Path) -> None:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.tools.conftest import ROOT, call_tool
+from tests.tools.conftest import ROOT, call_tool, load_tool
 
 OLD = """# Results
 
@@ -24,12 +23,7 @@ old figures
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_results", ROOT / "tools" / "write_results.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("write_results.py")
 
 
 def test_sections_measured_again_take_their_place_and_others_stay(tool: ModuleType) -> None:

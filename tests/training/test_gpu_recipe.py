@@ -24,7 +24,7 @@ def recipe() -> Recipe:
     return read_recipe(HERE / "gpu.yaml")
 
 
-def test_it_trains_the_model_of_the_shipped_recipe(recipe: Recipe) -> None:
+def test_it_trains_the_model_of_the_recipe_on_cpus(recipe: Recipe) -> None:
     shipped = read_recipe(HERE / "finetune.yaml").model
     assert dataclasses.replace(recipe.model, name=shipped.name) == shipped
     with torch.device("meta"):
