@@ -1,4 +1,4 @@
-"""docs/results.md is of the shipped models, as its tools print it; README.md and the cards have its figures."""
+"""docs/results.md is of the shipped models, as its tools print it; README.md and cards agree with it."""
 
 from __future__ import annotations
 
