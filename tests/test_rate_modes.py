@@ -19,9 +19,9 @@ from codec.bitstream.events import BlockRead
 from codec.bitstream.tables import EntropyTables, starts_of
 from codec.config import AdditiveConfig, BottleneckConfig, ProductConfig
 from codec.engine import Engine
-from codec.errors import UsageError
+from codec.errors import CodecError, UsageError
 from codec.model import CodecModel
-from codec.streaming import FirstPass, StreamDecoder, StreamEncoder
+from codec.streaming import StreamDecoder, StreamEncoder, TwoPassEncoder
 from codec.streaming.setup import payload_coder
 from tests.bitstream.small_tables import random_tables
 from tests.small_model import SMALL, small_model
@@ -73,8 +73,9 @@ MODELS = {
 MODELS["coded"].entropy = EntropyCoder(_tables())
 
 
-def _run(encoder: StreamEncoder, pcm: Pcm, cuts: Sequence[int] = ()) -> list[bytes]:
-    return [piece for part in np.split(pcm, cuts) for piece in encoder.push(part)] + encoder.flush()
+def _run(encoder: StreamEncoder | TwoPassEncoder, pcm: Pcm, cuts: Sequence[int] = ()) -> list[bytes]:
+    pushed = [piece for part in np.split(pcm, cuts) for piece in encoder.push(part)]
+    return [*pushed, *encoder.flush()]
 
 
 def _counts(model: CodecModel, data: bytes) -> Iterator[NDArray[np.int64]]:
@@ -144,10 +145,7 @@ def test_abr_files_have_the_size_they_should(bitrate: float, seconds: float) -> 
     tolerance = 0.01 if bitrate >= 3 else 0.02
     size = len(b"".join(_run(StreamEncoder(LARGE, 16_000, mode="abr", bitrate=bitrate), pcm)))
     assert 8 * size / seconds / 1000 == pytest.approx(bitrate, rel=tolerance)
-    first = FirstPass(LARGE, 16_000, bitrate=bitrate)
-    for part in np.split(pcm, range(1000, len(pcm), 50_000)):
-        first.push(part)
-    size = len(b"".join(_run(first.encoder(), pcm)))
+    size = len(b"".join(_run(TwoPassEncoder(LARGE, 16_000, bitrate=bitrate), pcm)))
     assert 8 * size / seconds / 1000 == pytest.approx(bitrate, rel=tolerance)
 
 
@@ -312,22 +310,50 @@ def test_targets_of_another_mode_are_refused() -> None:
         StreamEncoder(LARGE, 16_000, bitrate=2.8).set_bitrate(3.5)
     with pytest.raises(UsageError, match="above the highest"):
         StreamEncoder(LARGE, 16_000, bitrate=2.8, max_bitrate=3.0).set_bitrate(3.5)
-    first = FirstPass(LARGE, 16_000, bitrate=3.0)
-    first.push(_talk(2.0))
-    with pytest.raises(UsageError, match="stays as it was planned"):
-        first.encoder().set_bitrate(2.0)
 
 
-def test_a_second_pass_over_a_longer_sound_is_refused() -> None:
-    first = FirstPass(LARGE, 16_000, bitrate=3.0)
-    first.push(_talk(2.0))
-    encoder = first.encoder()
-    with pytest.raises(UsageError, match="longer than that of the first"):
-        _run(encoder, _talk(7.0))
+@pytest.mark.parametrize("memory", [0, 1 << 26])
+def test_two_passes_give_the_same_bytes_for_every_cutting_and_on_disk(
+    monkeypatch: pytest.MonkeyPatch, memory: int
+) -> None:
+    pcm = _talk(5.3, channels=2, rate=44_100)
+    options = {"bitrate": 1.2, "packet_ms": 400, "max_bitrate": 1.5, "tags": [("title", "talk")]}
+    whole = _run(TwoPassEncoder(MODELS["coded"], 44_100, 2, **options), pcm)  # type: ignore[arg-type]
+    monkeypatch.setattr("codec.streaming.block_store._MEMORY_BYTES", memory)
+    cuts = [0, 1, 5000, 5000, 90_001]
+    cut = _run(TwoPassEncoder(MODELS["coded"], 44_100, 2, **options), pcm, cuts)  # type: ignore[arg-type]
+    assert cut == whole
+    decoder = StreamDecoder(MODELS["coded"])
+    assert len(np.concatenate([decoder.push(b"".join(whole)), decoder.flush()])) == len(pcm)
+    assert not decoder.damage
+
+
+def test_two_passes_place_bits_over_the_whole_sound() -> None:
+    """In one pass what comes first cannot save for what comes at the end."""
+    pcm = np.concatenate([0.02 * _talk(10.0), _talk(10.0)])
+    shares = []
+    for encoder in (
+        StreamEncoder(LARGE, 16_000, mode="abr", bitrate=2.0),
+        TwoPassEncoder(LARGE, 16_000, 1, 2.0),
+    ):
+        n = np.concatenate(list(_counts(LARGE, b"".join(_run(encoder, pcm)))), axis=1)[0]
+        shares.append(n[len(n) // 2 :].sum() / n.sum())
+    assert shares[1] > shares[0] + 0.02
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "r+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.SpooledTemporaryFile", lambda max_size: full)
+        with pytest.raises(CodecError, match="set TMPDIR to a larger folder"):
+            _run(TwoPassEncoder(LARGE, 16_000, bitrate=3.0), _talk(5.0))
+
+
+def test_two_passes_refuse_what_blocks_exceed_at_once() -> None:
+    with pytest.raises(UsageError, match="make the blocks longer"):
+        TwoPassEncoder(LARGE, 16_000, bitrate=0.4, packet_ms=20)
 
 
 def test_two_passes_over_nothing_give_an_empty_stream() -> None:
-    encoder = FirstPass(LARGE, 16_000, bitrate=3.0).encoder()
-    data = b"".join(encoder.flush())
+    data = b"".join(TwoPassEncoder(LARGE, 16_000, bitrate=3.0).flush())
     decoder = StreamDecoder(LARGE)
     assert len(np.concatenate([decoder.push(data), decoder.flush()])) == 0

@@ -21,7 +21,7 @@ from codec.extras import require
 if TYPE_CHECKING:
     from codec.evaluation.evaluate import Clip
     from codec.model import CodecModel
-    from codec.streaming import StreamEncoder
+    from codec.streaming import StreamEncoder, TwoPassEncoder
 
 NAMES = {"cbr": "cbr", "abr": "abr", "two": "abr, two passes", "vbr": "vbr"}
 # Targets are promised for sounds from here on.
@@ -39,16 +39,13 @@ class Point(NamedTuple):
     encode_speed: float
 
 
-def make_encoder(model: CodecModel, clip: Clip, mode: str, setting: float) -> StreamEncoder:
-    """The encoder of a clip; for two passes, after the first."""
-    from codec.streaming import FirstPass, StreamEncoder
+def make_encoder(model: CodecModel, clip: Clip, mode: str, setting: float) -> StreamEncoder | TwoPassEncoder:
+    """The encoder of a clip."""
+    from codec.streaming import StreamEncoder, TwoPassEncoder
 
     channels = clip.audio.shape[1] if clip.audio.ndim == 2 else 1
     if mode == "two":
-        first = FirstPass(model, clip.sample_rate, channels, setting)
-        for piece in pieces(clip):
-            first.push(piece)
-        return first.encoder()
+        return TwoPassEncoder(model, clip.sample_rate, channels, setting)
     if mode == "abr":
         return StreamEncoder(model, clip.sample_rate, channels, setting, mode="abr")
     if mode == "vbr":
@@ -69,7 +66,8 @@ def encode(model: CodecModel, clip: Clip, mode: str, setting: float) -> tuple[by
     """The bytes of a clip, what its codes take raw in bits, and the processor time that encoding took."""
     start = time.process_time()
     encoder = make_encoder(model, clip, mode, setting)
-    parts = [part for piece in pieces(clip) for part in encoder.push(piece)] + encoder.flush()
+    parts = [part for piece in pieces(clip) for part in encoder.push(piece)]
+    parts += encoder.flush()
     return b"".join(parts), encoder.raw_index_bits, time.process_time() - start
 
 

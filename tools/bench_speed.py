@@ -31,7 +31,7 @@ from codec.errors import CodecError
 from codec.evaluation.evaluate import load_clips
 from codec.model import CodecModel
 from codec.resample import Resampler
-from codec.streaming import FirstPass, Mode, StreamDecoder, StreamEncoder
+from codec.streaming import Mode, StreamDecoder, StreamEncoder, TwoPassEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_MS = 20
@@ -63,13 +63,11 @@ class Rate(NamedTuple):
     target: float
 
 
-def make_encoder(model: CodecModel, audio: Pcm, rate: Rate) -> StreamEncoder:
-    """The encoder of a clip [T] at the model's rate; for two passes, after the first."""
+def make_encoder(model: CodecModel, rate: Rate) -> StreamEncoder | TwoPassEncoder:
+    """An encoder of one channel at the model's rate."""
     sample_rate = model.config.sample_rate
     if rate.mode == "two":
-        first = FirstPass(model, sample_rate, 1, rate.target)
-        first.push(audio)
-        return first.encoder()
+        return TwoPassEncoder(model, sample_rate, bitrate=rate.target)
     if rate.mode == "vbr":
         return StreamEncoder(model, sample_rate, mode="vbr", quality=rate.target)
     return StreamEncoder(model, sample_rate, bitrate=rate.target, mode=rate.mode)
@@ -113,8 +111,8 @@ def fastest(functions: Sequence[Callable[[], object]]) -> list[Seconds]:
 
 def encode(model: CodecModel, audio: Pcm, rate: Rate) -> bytes:
     """A clip [T] at the model's rate as a file's bytes."""
-    encoder = make_encoder(model, audio, rate)
-    return b"".join(encoder.push(audio) + encoder.flush())
+    encoder = make_encoder(model, rate)
+    return b"".join([*encoder.push(audio), *encoder.flush()])
 
 
 def time_files(model: CodecModel, audio: Pcm, rates: list[Rate]) -> dict[Rate, tuple[Seconds, Seconds]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,10 @@ from codec.cli.console import Console
 from codec.cli.models import cached_model
 from codec.cli.reports import EncodeReport
 from codec.cli.signals import Stop
-from codec.cli.spool import Spool
-from codec.cli.streams import STANDARD, is_live, open_input, refuse_bad_ends
+from codec.cli.streams import is_live, open_input, refuse_bad_ends
 from codec.errors import CodecError
 from codec.pcm import Samples
-from codec.streaming import FirstPass, StreamEncoder
+from codec.streaming import StreamEncoder, TwoPassEncoder
 
 if TYPE_CHECKING:
     from codec.cli.encode import EncodeOptions
@@ -65,16 +64,12 @@ class _Sound:
     """What is encoded.
 
     Attributes:
-        source: path, or `-`.
         reader: stands at its start.
         live: a signal is its end, and its length may come as a surprise.
-        again: whether it can be opened once more.
     """
 
-    source: str
     reader: AudioReader
     live: bool
-    again: bool
 
 
 class _Encoding:
@@ -82,7 +77,6 @@ class _Encoding:
 
     def __init__(self, sound: _Sound, file: AtomicFile, options: EncodeOptions, stop: Stop | None) -> None:
         self.cut = False
-        self._sound = sound
         self._reader = reader = sound.reader
         self._file = file
         self._options = options
@@ -93,29 +87,23 @@ class _Encoding:
         self._samples = 0
         self._model = cached_model(options.model)
         # Made here, so that bad options are refused before anything is read.
-        self._first = self._start_first_pass() if options.rates.two_pass else None
-        self._encoder = None if options.rates.two_pass else self._start_encoder()
+        self._encoder = self._start_two_passes() if options.rates.two_pass else self._start_encoder()
         self._started = time.perf_counter()
 
     def run(self) -> Iterator[int]:
         """Encode everything; yields the samples of each step."""
-        with ExitStack() as resources:
-            sound = self._sound_once()
-            if self._first is not None:
-                keep = None if self._sound.again else resources.enter_context(Spool(self._reader))
-                yield from self._listen(self._first, sound, keep)
-                self._encoder = self._first.encoder()
-                sound = keep.blocks(self._block) if keep else self._sound_again(resources)
-            assert self._encoder is not None
-            for pcm in sound:
-                self._write(self._encoder.push(pcm))
-                yield len(pcm)
-            self._write(self._encoder.flush())
+        for pcm in self._sound():
+            self._write(self._encoder.push(pcm))
+            yield len(pcm)
+        header = self._encoder.header
+        block = header.block_frames * header.hop * header.sample_rate // header.coded_rate
+        for part in self._encoder.flush():
+            self._write([part])
+            yield block
 
     def report(self, ended_by: str | None) -> EncodeReport:
         """How it went."""
         reader, encoder = self._reader, self._encoder
-        assert encoder is not None
         payload, container = encoder.payload_bytes, encoder.container_bytes
         return EncodeReport(
             input=reader.name,
@@ -148,9 +136,9 @@ class _Encoding:
             tags=self._reader.tags,
         )
 
-    def _start_first_pass(self) -> FirstPass:
+    def _start_two_passes(self) -> TwoPassEncoder:
         options = self._options
-        return FirstPass(
+        return TwoPassEncoder(
             self._model,
             self._reader.sample_rate,
             self._reader.channels,
@@ -160,27 +148,13 @@ class _Encoding:
             tags=self._reader.tags,
         )
 
-    def _listen(self, first: FirstPass, sound: Iterator[Samples], keep: Spool | None) -> Iterator[int]:
-        for pcm in sound:
-            if self._stop:
-                self._stop.check()
-            first.push(pcm)
-            if keep:
-                keep.write(pcm)
-            yield len(pcm)
-
-    def _sound_once(self) -> Iterator[Samples]:
+    def _sound(self) -> Iterator[Samples]:
         """The sound as it comes, up to the longest that is allowed."""
         while not self.cut and len(pcm := self._reader.read(self._block)):
             self.cut = self._samples + len(pcm) > self._limit
             pcm = pcm[: self._limit - self._samples]
             self._samples += len(pcm)
             yield pcm
-
-    def _sound_again(self, resources: ExitStack) -> Iterator[Samples]:
-        """The sound of a file once more."""
-        again = AudioReader(self._sound.source, self._options.raw, self._options.max_duration)
-        return resources.enter_context(again).blocks(self._block)
 
     def _write(self, parts: list[bytes]) -> None:
         with self._stop.raising() if self._stop else nullcontext():
@@ -192,12 +166,12 @@ class _Encoding:
 def _open_sound(source: str, options: EncodeOptions, stop: Stop) -> Iterator[_Sound]:
     if not is_live(source):
         with AudioReader(source, options.raw, options.max_duration) as reader:
-            yield _Sound(source, reader, live=False, again=source != STANDARD)
+            yield _Sound(reader, live=False)
         return
     with open_input(source, stop) as stream, AudioReader(stream, options.raw, float("inf")) as reader:
         if (reader.frames or 0) > options.max_duration * reader.sample_rate:
             raise _too_long(reader.name, options)
-        yield _Sound(source, reader, live=True, again=False)
+        yield _Sound(reader, live=True)
 
 
 def _too_long(what: str, options: EncodeOptions) -> CodecError:

@@ -61,10 +61,6 @@ class WindowControl(ABC):
         return better
 
     @abstractmethod
-    def retarget(self, target: float) -> None:
-        """Take another target from the next window on."""
-
-    @abstractmethod
     def _choose(self, window: Window, final: bool, rest: Sequence[Window]) -> Choice:
         """See `choose`; may set ``_aim``, bounds that the real size should keep."""
 

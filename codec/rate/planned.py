@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from codec.errors import UsageError
 from codec.rate.control import WindowControl
 from codec.rate.trellis import COARSEST, FINEST, Choice, Trellis
 from codec.rate.window import Window
@@ -22,64 +19,35 @@ _LAST_BUT_ONE = 0.01
 _JUMP = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class RatePlan:
-    """What a first pass found out.
-
-    Attributes:
-        bits: ``[W, K]``, what the codes of each window are thought to take at each slope of a grid.
-        samples: length of a channel, at the user's rate.
-    """
-
-    bits: NDArray[np.float64]
-    samples: int
-
-
-class Planner:
-    """Makes a plan from the windows of a first pass."""
-
-    def __init__(self, trellis: Trellis) -> None:
-        self._trellis = trellis
-        self._bits: list[list[float]] = []
-
-    def add(self, window: Window) -> None:
-        """Take the next window."""
-        self._bits.append([choice.bits for choice in self._trellis.choose(window, _GRID.tolist())])
-
-    def plan(self, samples: int) -> RatePlan:
-        """The plan for all windows so far, whose sound has so many samples a channel."""
-        return RatePlan(np.array(self._bits).reshape(-1, len(_GRID)), samples)
-
-
 class PlannedRate(WindowControl):
     """One slope throughout, at which all that is left to send takes the bits that are left.
+
+    The first pass shows it every window with `add`; then `begin`, and the windows are decided.
 
     Args:
         trellis: of the model.
         overhead: bits of a window beside its codes.
         max_frame_bits: no window takes more bits a frame; None for no limit.
-        plan: of the first pass.
-        total_bits: of the whole stream, less what it takes beside its windows.
     """
 
-    def __init__(
-        self, trellis: Trellis, overhead: int, max_frame_bits: float | None, plan: RatePlan, total_bits: float
-    ) -> None:
+    def __init__(self, trellis: Trellis, overhead: int, max_frame_bits: float | None) -> None:
         super().__init__(trellis, overhead, max_frame_bits)
-        self._bits = plan.bits
+        # What the codes of each window are thought to take at each slope of the grid.
+        self._noted: list[list[float]] = []
+
+    def add(self, window: Window) -> None:
+        """Take note of the next window."""
+        self._noted.append([choice.bits for choice in self._trellis.choose(window, _GRID.tolist())])
+
+    def begin(self, total_bits: float) -> None:
+        """Plan all windows: together they are to take so many bits."""
+        self._bits = np.array(self._noted).reshape(-1, len(_GRID))
         # What the windows from each on take together.
-        self._ahead = np.cumsum(plan.bits[::-1], axis=0)[::-1]
-        self._total = total_bits
-        self._left = total_bits
+        self._ahead = np.cumsum(self._bits[::-1], axis=0)[::-1]
+        self._total = self._left = total_bits
         self._window = 0
 
-    def retarget(self, target: float) -> None:
-        """Raises UsageError: a plan holds for its target alone."""
-        raise UsageError("the target of an encoding in two passes stays as it was planned")
-
     def _choose(self, window: Window, final: bool, rest: Sequence[Window]) -> Choice:
-        if self._window >= len(self._bits):
-            raise UsageError("the sound of the second pass is longer than that of the first")
         if final:
             self._aim = (self._left - _AIM * self._total, self._left + _AIM * self._total)
             return self._spend(window, self._left)

@@ -7,14 +7,16 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from codec.bitstream.codes import Codes
 from codec.bitstream.payload import PayloadCoder
 from codec.engine import Engine
+from codec.rate.average import AverageRate
 from codec.rate.control import WindowControl
 from codec.rate.trellis import Counts
-from codec.rate.window import Window
-from codec.streaming.appraisal import Appraiser
+from codec.rate.variable import VariableRate
+from codec.streaming.appraisal import Appraised, Appraiser
 from codec.streaming.latents import Frames
 
 
@@ -73,7 +75,7 @@ class ConstantBlocks:
     def push(self, frames: Frames) -> list[Block]:
         """See `BlockMaker`."""
         n = self._counts(len(frames))
-        found = _search(self._engine, frames, np.tile(n, (len(frames.z), 1)))
+        found = _search(self._engine, frames.z, np.tile(n, (len(frames.z), 1)))
         self._codes = np.concatenate([self._codes, found[:, : self._coder.num_codebooks]], axis=2)
         blocks = []
         while self._codes.shape[2] >= self._coder.block_frames:
@@ -102,84 +104,26 @@ class ConstantBlocks:
         return Block(codes, self._coder.pack(codes))
 
 
-class _Appraised(NamedTuple):
-    """The frames of a block, what is known of them, and the number of the first in the stream."""
-
-    frames: Frames
-    window: Window
-    position: int
-
-
-class WindowBlocks:
-    """Each block is a window: decided when all its frames are there, by a control that sees its real size.
-
-    The target is that of the control.
+class WindowCoder:
+    """Codes appraised blocks in order, each decided by a control that sees its real size.
 
     Args:
         engine: of the model.
         coder: of the payloads.
-        appraiser: of the frames.
         control: decides.
         overhead: bits of a block beside its payload.
-        kept_back: so many blocks wait for those behind them, so that the last ones are decided together.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        coder: PayloadCoder,
-        appraiser: Appraiser,
-        control: WindowControl,
-        overhead: int,
-        kept_back: int,
-    ) -> None:
+    def __init__(self, engine: Engine, coder: PayloadCoder, control: WindowControl, overhead: int) -> None:
         self._engine = engine
         self._coder = coder
-        self._appraiser = appraiser
         self._control = control
         self._overhead = overhead
-        self._kept_back = kept_back
-        self._kept: list[_Appraised] = []
-        self._targets = _Targets(coder.block_frames)
-        self._frames = 0
-        self._waiting: Frames | None = None
 
-    def push(self, frames: Frames) -> list[Block]:
-        """See `BlockMaker`."""
-        self._frames += len(frames)
-        waiting = frames if self._waiting is None else self._waiting.join(frames)
-        blocks = []
-        while len(waiting) >= self._coder.block_frames:
-            frames, waiting = waiting.split(self._coder.block_frames)
-            self._kept.append(self._appraise(frames, self._frames - len(waiting) - len(frames)))
-            if len(self._kept) > self._kept_back:
-                blocks.append(self._decide(self._kept.pop(0), final=False))
-        self._waiting = waiting
-        return blocks
-
-    def flush(self) -> list[Block]:
-        """See `BlockMaker`."""
-        if self._waiting is not None and len(self._waiting):
-            self._kept.append(self._appraise(self._waiting, self._frames - len(self._waiting)))
-        blocks = []
-        while self._kept:
-            block = self._kept.pop(0)
-            blocks.append(self._decide(block, final=not self._kept, rest=self._kept))
-        return blocks
-
-    def retarget(self, target: float) -> None:
-        """See `BlockMaker`."""
-        self._targets.add(self._frames, target)
-
-    def _appraise(self, frames: Frames, position: int) -> _Appraised:
-        return _Appraised(frames, self._appraiser.window(frames), position)
-
-    def _decide(self, block: _Appraised, final: bool, rest: Sequence[_Appraised] = ()) -> Block:
-        target = self._targets.due(block.position)
-        if target is not None:
-            self._control.retarget(target)
+    def code(self, block: Appraised, final: bool, rest: Sequence[Appraised] = ()) -> Block:
+        """Code the next block; ``final`` and ``rest`` as `WindowControl.choose` takes them."""
         choice = self._control.choose(block.window, final, [after.window for after in rest])
-        found = _search(self._engine, block.frames, choice.counts)
+        found = _search(self._engine, block.z, choice.counts)
         while True:
             codes = found[:, : self._coder.num_codebooks]
             payload = self._coder.pack(codes, choice.stored)
@@ -187,22 +131,79 @@ class WindowBlocks:
             if better is None:
                 return Block(codes, payload)
             same = better.counts == choice.counts
-            found = _search(self._engine, block.frames, better.counts, np.where(same[:, None], found, -1))
+            found = _search(self._engine, block.z, better.counts, np.where(same[:, None], found, -1))
             choice = better
 
 
-def _search(engine: Engine, frames: Frames, n: Counts, known: Codes | None = None) -> Codes:
-    """Codes ``[C, M, F]`` of frames with ``n`` ``[C, F]`` codebooks.
+class WindowBlocks:
+    """Each block is a window, decided when all its frames are there; the target is that of the control.
+
+    Args:
+        appraiser: of the frames.
+        coder: of the blocks.
+        control: what decides in it.
+        block_frames: frames of a block.
+        kept_back: so many blocks wait for those behind them, so that the last ones are decided together.
+    """
+
+    def __init__(
+        self,
+        appraiser: Appraiser,
+        coder: WindowCoder,
+        control: AverageRate | VariableRate,
+        block_frames: int,
+        kept_back: int,
+    ) -> None:
+        self._appraiser = appraiser
+        self._coder = coder
+        self._control = control
+        self._kept_back = kept_back
+        self._kept: list[Appraised] = []
+        self._targets = _Targets(block_frames)
+        self._frames = 0
+
+    def push(self, frames: Frames) -> list[Block]:
+        """See `BlockMaker`."""
+        self._frames += len(frames)
+        blocks = []
+        for block in self._appraiser.push(frames):
+            self._kept.append(block)
+            if len(self._kept) > self._kept_back:
+                blocks.append(self._code(self._kept.pop(0), final=False))
+        return blocks
+
+    def flush(self) -> list[Block]:
+        """See `BlockMaker`."""
+        self._kept += self._appraiser.flush()
+        blocks = []
+        while self._kept:
+            block = self._kept.pop(0)
+            blocks.append(self._code(block, final=not self._kept, rest=self._kept))
+        return blocks
+
+    def retarget(self, target: float) -> None:
+        """See `BlockMaker`."""
+        self._targets.add(self._frames, target)
+
+    def _code(self, block: Appraised, final: bool, rest: Sequence[Appraised] = ()) -> Block:
+        target = self._targets.due(block.position)
+        if target is not None:
+            self._control.retarget(target)
+        return self._coder.code(block, final, rest)
+
+
+def _search(engine: Engine, z: Tensor, n: Counts, known: Codes | None = None) -> Codes:
+    """Codes ``[C, M, F]`` of latents ``[C, D, F]`` with ``n`` ``[C, F]`` codebooks.
 
     ``known`` ``[C, M, F]`` are those of an earlier search, -1 where they have to be found anew.
     """
     if known is None:
-        known = np.full((len(n), engine.model.bottleneck.num_codebooks, len(frames)), -1, np.int64)
+        known = np.full((len(n), engine.model.bottleneck.num_codebooks, z.shape[2]), -1, np.int64)
     codes = known.copy()
-    for channel, (z, row) in enumerate(zip(frames.z, n, strict=True)):
+    for channel, (latents, row) in enumerate(zip(z, n, strict=True)):
         wanted = np.flatnonzero((row > 0) & (known[channel, 0] < 0))
         # A search goes on until the frame with the most codebooks is done: those alike go together.
         order = wanted[row[wanted].argsort(kind="stable")]
-        found = engine.search(z[:, torch.from_numpy(order)], torch.from_numpy(row[order]))
+        found = engine.search(latents[:, torch.from_numpy(order)], torch.from_numpy(row[order]))
         codes[channel][:, order] = found.cpu().numpy()
     return codes

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import get_args
 
-from codec.bitstream.codes import codebooks_sent
-from codec.bitstream.codes_hash import CodesHash
 from codec.engine import Engine
 from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.pcm import Samples
 from codec.rate import check_bitrate, check_quality, codebooks_for_bitrate
-from codec.rate.planned import RatePlan
-from codec.streaming.blocks import Block
 from codec.streaming.latents import LatentStream
 from codec.streaming.making import frame_bits, make_blocks
-from codec.streaming.overhead import overhead_of, start_writer
+from codec.streaming.output import StreamOutput
 from codec.streaming.setup import Framing, describe, frames_of_block
 from codec.streaming.target import Mode, make_target
 
 Pcm = Samples
 
 
-class StreamEncoder:
+class StreamEncoder(StreamOutput):
     """Encodes one stream of audio; holds all its state, so that one model serves many streams.
 
     Equal audio and options give equal bytes, however the audio is cut. Direct current is taken out before
@@ -46,7 +42,6 @@ class StreamEncoder:
         max_bitrate: kbit/s over all channels that no block exceeds, in "cbr" by its raw indices, else by all
             its bytes. In "cbr" `set_bitrate` can go up to it.
         tags: pairs of key and value that a container carries along.
-        plan: what a first pass found out, in "abr"; see `codec.streaming.FirstPass`.
 
     Raises:
         UsageError: a value is out of range, or two do not go together.
@@ -65,7 +60,6 @@ class StreamEncoder:
         quality: float | None = None,
         max_bitrate: float | None = None,
         tags: Iterable[tuple[str, str]] | None = None,
-        plan: RatePlan | None = None,
     ) -> None:
         if framing not in get_args(Framing):
             raise UsageError(f"framing must be one of {', '.join(get_args(Framing))}, not {framing!r}")
@@ -75,16 +69,10 @@ class StreamEncoder:
         self._latents = LatentStream(engine, sample_rate, channels)
         most = self._target.num_codebooks
         block_frames = frames_of_block(model, channels, most, packet_ms)
-        self.header = describe(model, sample_rate, channels, most, block_frames, mode)
-        self._overhead = overhead_of(self.header, framing, tuple(tags or ()))
-        self._blocks = make_blocks(engine, self.header, framing, self._target, self._overhead, plan)
-        self._writer, self._start = start_writer(self.header, framing, tuple(tags or ()))
+        header = describe(model, sample_rate, channels, most, block_frames, mode)
+        super().__init__(header, framing, tuple(tags or ()))
+        self._blocks = make_blocks(engine, header, framing, self._target, self._overhead)
         self._engine = engine
-        self._planned = plan is not None
-        self._hash = CodesHash()
-        self._position = 0
-        self._codes_sent = 0
-        self._fewest, self._most = most, 0
 
     @property
     def model(self) -> CodecModel:
@@ -95,27 +83,6 @@ class StreamEncoder:
     def latency_ms(self) -> float:
         """From a sound to its bytes, without packing: the gathered hop and the resampler's look-ahead."""
         return 1000 * (self.header.hop / self.header.coded_rate + self._latents.delay)
-
-    @property
-    def payload_bytes(self) -> int:
-        """Bytes of codes returned so far."""
-        return self._writer.payload_bytes
-
-    @property
-    def container_bytes(self) -> int:
-        """All other bytes returned so far."""
-        return self._writer.container_bytes
-
-    @property
-    def raw_index_bits(self) -> int:
-        """What the codes returned so far take before entropy coding."""
-        return self._codes_sent * self.header.bits_per_code
-
-    @property
-    def codebooks_per_frame(self) -> tuple[float, int, int]:
-        """Mean, fewest and most codebooks that a frame of a channel has sent so far; zeros before any."""
-        frames = self._position * self.header.channels
-        return (self._codes_sent / frames, self._fewest, self._most) if frames else (0.0, 0, 0)
 
     def set_bitrate(self, bitrate: float) -> None:
         """Take another target in kbit/s over all channels, in "cbr" or "abr", from the next block on.
@@ -128,8 +95,6 @@ class StreamEncoder:
         channels, target = self.header.channels, self._target
         if target.mode == "vbr":
             raise UsageError("the mode vbr follows a quality: set that")
-        if self._planned:
-            raise UsageError("the target of an encoding in two passes stays as it was planned")
         check_bitrate(self.model, bitrate, channels)
         if target.max_bitrate is not None and bitrate > target.max_bitrate:
             raise UsageError(f"the bitrate {bitrate:g} lies above the highest, {target.max_bitrate:g}")
@@ -169,15 +134,4 @@ class StreamEncoder:
         """End the stream: the blocks that are left, and the footer."""
         output = self._write(self._blocks.push(self._latents.flush()))
         output += self._write(self._blocks.flush())
-        return output + self._writer.finish(self._latents.samples, self._hash.digest())
-
-    def _write(self, blocks: list[Block]) -> list[bytes]:
-        output, self._start = self._start, []
-        for codes, payload in blocks:
-            n = codebooks_sent(codes)
-            self._codes_sent += int(n.sum())
-            self._fewest, self._most = min(self._fewest, int(n.min())), max(self._most, int(n.max()))
-            self._hash.update(codes)
-            output += self._writer.block(self._position, payload, codes.shape[2])
-            self._position += codes.shape[2]
-        return output
+        return output + self._finish(self._latents.samples)

@@ -8,11 +8,10 @@ from codec.errors import UsageError
 from codec.model import CodecModel
 from codec.rate import bits_per_frame
 from codec.rate.average import AverageRate, Budget
-from codec.rate.control import WindowControl
-from codec.rate.planned import PlannedRate, RatePlan
+from codec.rate.planned import PlannedRate
 from codec.rate.variable import VariableRate
 from codec.streaming.appraisal import Appraiser, make_trellis
-from codec.streaming.blocks import BlockMaker, ConstantBlocks, WindowBlocks
+from codec.streaming.blocks import BlockMaker, ConstantBlocks, WindowBlocks, WindowCoder
 from codec.streaming.overhead import Overhead
 from codec.streaming.setup import Framing, payload_coder
 from codec.streaming.target import Target
@@ -25,31 +24,40 @@ _KEPT_BACK = 2
 
 
 def make_blocks(
-    engine: Engine,
-    header: StreamHeader,
-    framing: Framing,
-    target: Target,
-    overhead: Overhead,
-    plan: RatePlan | None,
+    engine: Engine, header: StreamHeader, framing: Framing, target: Target, overhead: Overhead
 ) -> BlockMaker:
-    """What codes the blocks of a stream.
+    """What codes the blocks of a stream in one pass.
 
     Raises:
         UsageError: the target is below what blocks of that length take.
     """
-    coder = payload_coder(header, engine.model)
+    payloads = payload_coder(header, engine.model)
     if target.mode == "cbr":
-        return ConstantBlocks(engine, coder, int(target.value))
-    control = _control(engine.model, header, target, overhead, plan)
-    appraiser = Appraiser(engine, restart_frames(header, framing))
-    average = target.mode == "abr" and plan is None and framing == "container"
-    kept_back = _KEPT_BACK if average else 0
-    return WindowBlocks(engine, coder, appraiser, control, overhead.block, kept_back)
+        return ConstantBlocks(engine, payloads, int(target.value))
+    control = _control(engine.model, header, target, overhead)
+    appraiser = make_appraiser(engine, header, framing)
+    kept_back = _KEPT_BACK if target.mode == "abr" and framing == "container" else 0
+    coder = WindowCoder(engine, payloads, control, overhead.block)
+    return WindowBlocks(appraiser, coder, control, header.block_frames, kept_back)
 
 
-def restart_frames(header: StreamHeader, framing: Framing) -> int:
-    """Every so many frames the sources of comfort noise come anew: each block, or each second of packets."""
-    return header.block_frames if framing == "container" else max(round(header.coded_rate / header.hop), 1)
+def make_planned(
+    engine: Engine, header: StreamHeader, target: Target, overhead: Overhead
+) -> tuple[PlannedRate, WindowCoder]:
+    """What codes the blocks of a container in two passes; raises as `make_blocks`."""
+    frame_bits(engine.model, header, target.value, overhead)
+    window, most = _window_bits(overhead), _most_frame_bits(engine.model, header, target, overhead)
+    control = PlannedRate(make_trellis(engine.model), window, most)
+    return control, WindowCoder(engine, payload_coder(header, engine.model), control, overhead.block)
+
+
+def make_appraiser(engine: Engine, header: StreamHeader, framing: Framing) -> Appraiser:
+    """What tells how the frames of a stream may be decided.
+
+    The sources of comfort noise come anew with each block, or with each second of packets.
+    """
+    second = max(round(header.coded_rate / header.hop), 1)
+    return Appraiser(engine, header.block_frames, header.block_frames if framing == "container" else second)
 
 
 def frame_bits(model: CodecModel, header: StreamHeader, bitrate: float, overhead: Overhead) -> float:
@@ -70,20 +78,25 @@ def frame_bits(model: CodecModel, header: StreamHeader, bitrate: float, overhead
 
 
 def _control(
-    model: CodecModel, header: StreamHeader, target: Target, overhead: Overhead, plan: RatePlan | None
-) -> WindowControl:
-    trellis = make_trellis(model)
-    window = overhead.block + _MODE_BITS
-    most = None
-    if target.max_bitrate is not None:
-        most = frame_bits(model, header, target.max_bitrate, overhead)
+    model: CodecModel, header: StreamHeader, target: Target, overhead: Overhead
+) -> AverageRate | VariableRate:
+    trellis, window = make_trellis(model), _window_bits(overhead)
+    most = _most_frame_bits(model, header, target, overhead)
     if target.mode == "vbr":
         return VariableRate(trellis, window, most, target.value)
     available = frame_bits(model, header, target.value, overhead)
-    if plan is not None:
-        total = 1000.0 * target.value * plan.samples / header.sample_rate
-        return PlannedRate(trellis, window, most, plan, total - overhead.fixed)
     budget = Budget(
         available, overhead.fixed, model.delay / model.config.hop, model.frame_rate, header.bits_per_code
     )
     return AverageRate(trellis, window, most, budget)
+
+
+def _window_bits(overhead: Overhead) -> int:
+    """What a window takes beside its codes."""
+    return overhead.block + _MODE_BITS
+
+
+def _most_frame_bits(
+    model: CodecModel, header: StreamHeader, target: Target, overhead: Overhead
+) -> float | None:
+    return None if target.max_bitrate is None else frame_bits(model, header, target.max_bitrate, overhead)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codec.rate.average import AverageRate, Budget
 from codec.rate.control import WindowControl
-from codec.rate.planned import PlannedRate, Planner
+from codec.rate.planned import PlannedRate
 from codec.rate.trellis import Trellis
 from codec.rate.variable import VariableRate
 from codec.rate.window import COST_UNIT, Window
@@ -148,23 +148,21 @@ def test_quality_can_change_from_window_to_window() -> None:
 @given(st.integers(0, 10**6), st.integers(5, 20), st.integers(1, 100), st.sampled_from([0.8, 1.0, 1.15]))
 def test_a_plan_hits_its_size(seed: int, blocks: int, last: int, bias: float) -> None:
     windows = _windows(seed, [100] * blocks + [last])
-    planner = Planner(TRELLIS)
+    control = PlannedRate(TRELLIS, OVERHEAD, None)
     for window in windows:
-        planner.add(window)
-    frames = 100 * blocks + last
-    total = 50.0 * frames + OVERHEAD * (blocks + 1)
-    control = PlannedRate(TRELLIS, OVERHEAD, None, planner.plan(frames * 320), total)
+        control.add(window)
+    total = 50.0 * (100 * blocks + last) + OVERHEAD * (blocks + 1)
+    control.begin(total)
     spent = sum(_send(control, windows, seed, bias))
     assert spent == pytest.approx(total, rel=0.01)
 
 
 def test_a_plan_keeps_one_slope() -> None:
     windows = _windows(8, [100] * 12)
-    planner = Planner(TRELLIS)
+    control = PlannedRate(TRELLIS, OVERHEAD, None)
     for window in windows:
-        planner.add(window)
-    total = 60.0 * 1200
-    control = PlannedRate(TRELLIS, OVERHEAD, None, planner.plan(1), total)
+        control.add(window)
+    control.begin(60.0 * 1200)
     slopes = []
     for at, window in enumerate(windows):
         choice = control.choose(window, at == 11)
