@@ -312,7 +312,7 @@ def test_targets_of_another_mode_are_refused() -> None:
         StreamEncoder(LARGE, 16_000, bitrate=2.8, max_bitrate=3.0).set_bitrate(3.5)
 
 
-@pytest.mark.parametrize("memory", [0, 1 << 26])
+@pytest.mark.parametrize("memory", [0, 1 << 24])
 def test_two_passes_give_the_same_bytes_for_every_cutting_and_on_disk(
     monkeypatch: pytest.MonkeyPatch, memory: int
 ) -> None:

@@ -202,9 +202,9 @@ def numbers(text: str) -> list[float]:
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder of mono clips of one sample rate.")],
     model: Annotated[str, typer.Option(help="Name or folder of a checkpoint.")] = DEFAULT_MODEL,
-    codebooks: Annotated[str, typer.Option(help="Of cbr.")] = "2,3,4,5,6,7,8,10,12,14,16",
-    bitrates: Annotated[str, typer.Option(help="Of abr and the comparison, kbit/s.")] = "1.5,3,6",
-    qualities: Annotated[str, typer.Option(help="Of vbr.")] = "1,2,3,4,5,6,7,8,9",
+    codebooks: Annotated[str, typer.Option(help="Of cbr.")] = "2,3,4,5,6,7,8,10,12,14,16,18,20",
+    bitrates: Annotated[str, typer.Option(help="Of abr and the comparison, kbit/s.")] = "1.5,3,6,9",
+    qualities: Annotated[str, typer.Option(help="Of vbr.")] = "1,2,3,4,5,6,7,8,9,10",
     targets: Annotated[str, typer.Option(help="Of abr, to see how close it comes.")] = "1,1.5,2,3,6,8",
     plot: Annotated[Path | None, typer.Option(help="Draw the curves into this PNG.")] = None,
 ) -> None:

@@ -34,6 +34,7 @@ class WindowControl(ABC):
         self._real = self._thought = _FIRST_BITS  # bits of codes lately
         self._tries = 0
         self._aim: tuple[float, float] | None = None
+        self._near: int | None = None  # a slope that was found lately
 
     def choose(self, window: Window, final: bool, rest: Sequence[Window] = ()) -> Choice:
         """The numbers of codebooks of the next window.
@@ -96,4 +97,6 @@ class WindowControl(ABC):
 
     def _spend(self, window: Window, bits: float) -> Choice:
         """The best choice that is expected to take at most so many bits."""
-        return self._trellis.spend(window, (bits - self._overhead) / self._ratio)
+        choice = self._trellis.spend(window, (bits - self._overhead) / self._ratio, self._near)
+        self._near = choice.slope
+        return choice

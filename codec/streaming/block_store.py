@@ -14,8 +14,8 @@ from codec.errors import CodecError
 from codec.rate.window import Window
 from codec.streaming.appraisal import Appraised
 
-# More than so many bytes, about half an hour of one channel, go to disk.
-_MEMORY_BYTES = 1 << 26
+# More than so many bytes, about six minutes of one channel, go to disk.
+_MEMORY_BYTES = 1 << 24
 
 
 class BlockStore:
