@@ -145,19 +145,30 @@ def test_a_signal_ends_the_decoding_of_a_stream_properly(run: Run, stream: Path,
     assert 2.9 * 16000 < soundfile.info("out.wav").frames < 3.1 * 16000
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+TWO_PASSES = ["--mode", "abr", "--two-pass"]
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "number", "code"),
+    [
+        ([], 1500, signal.SIGINT, 130),
+        ([], 1500, signal.SIGTERM, 143),
+        pytest.param(TWO_PASSES, 1, signal.SIGINT, 130, id="first pass"),
+        pytest.param(TWO_PASSES, 1500, signal.SIGINT, 130, id="second pass"),
+    ],
+)
 def test_a_signal_breaks_off_on_a_file(
-    run: Run, sound: Sound, tmp_path: Path, number: signal.Signals, code: int
+    run: Run, sound: Sound, tmp_path: Path, options: list[str], size: int, number: signal.Signals, code: int
 ) -> None:
     source = sound("in.wav", 600.0, 8000)
 
     def interrupt() -> None:
-        wait_until(lambda: parts(tmp_path, 1500))
+        wait_until(lambda: parts(tmp_path, size))
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    result = run("encode", source, "out.nac", *ENCODE)
+    result = run("encode", source, "out.nac", *ENCODE, *options)
     thread.join()
     assert result.code == code
     assert result.error == f"codec: error: ended by {number.name}"
