@@ -45,6 +45,7 @@ def make_planned(
     engine: Engine, header: StreamHeader, target: Target, overhead: Overhead
 ) -> tuple[PlannedRate, WindowCoder]:
     """What codes the blocks of a container in two passes; raises as `make_blocks`."""
+    # Refuses a target that is too low before any sound is taken.
     frame_bits(engine.model, header, target.value, overhead)
     window, most = _window_bits(overhead), _most_frame_bits(engine.model, header, target, overhead)
     control = PlannedRate(make_trellis(engine.model), window, most)
