@@ -20,8 +20,8 @@ class TwoPassEncoder(StreamOutput):
     """Encodes one sound into a container at a bitrate on average, its bits placed over all of the sound.
 
     The first pass takes the audio and keeps its latents, about 40 kB for a second of a channel: on disk, in
-    the folder for temporary files, where a sound is long. The second codes them. No audio is kept. Unlike a `StreamEncoder` it cannot be
-    copied, nor does its target change.
+    the folder for temporary files, where a sound is long. The second codes them. No audio is kept. Unlike a
+    `StreamEncoder` it cannot be copied, nor does its target change.
 
     Args:
         model: the codec.
